@@ -1,0 +1,230 @@
+//! Follows changed regions from frame to frame and decides which of them are things that move.
+//!
+//! Rain and noise have no support in the frame before, leaves travel little; a thing has the one and does the other,
+//! or stands where nothing stood.
+
+#![expect(clippy::cast_possible_wrap, reason = "sides of pictures are below 2^16")]
+#![expect(clippy::cast_possible_truncation, reason = "sides of pictures are below 2^16")]
+
+use crate::blobs::Blob;
+use crate::mask::Grid;
+use crate::tuning::Tuning;
+
+/// Most things followed at once.
+const TRACKS_MAX: usize = 64;
+/// Frames without a region after which a thing is forgotten.
+const MISSES_MAX: u32 = 4;
+
+/// Something followed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Track {
+    /// Grows by one with every new track.
+    pub id: u32,
+    /// The region in the last frame it was found in.
+    pub blob: Blob,
+    /// Whether it is reported as motion.
+    pub confirmed: bool,
+    /// Whether it has stood still long enough to become background.
+    pub parked: bool,
+    /// Frames since it was last found.
+    pub misses: u32,
+    first: (i32, i32),
+    anchor: (i32, i32),
+    travel_squared: i64,
+    weight_peak: u32,
+    evidence_16: u32,
+    hits: u32,
+    solid: u32,
+    still: u32,
+}
+
+/// All things followed in one picture.
+#[derive(Debug)]
+pub(crate) struct Tracks {
+    /// The live tracks, oldest first.
+    pub live: Vec<Track>,
+    area_min: u32,
+    area_followed: u32,
+    /// One pixel of a picture 320 wide, in 1/16 pixel of this one.
+    unit_16: i32,
+    next_id: u32,
+}
+
+fn centre_16(blob: &Blob) -> (i32, i32) {
+    ((i32::from(blob.x0) + i32::from(blob.x1)) * 8, (i32::from(blob.y0) + i32::from(blob.y1)) * 8)
+}
+
+fn distance_squared(a: (i32, i32), b: (i32, i32)) -> i64 {
+    let (dx, dy) = (i64::from(a.0 - b.0), i64::from(a.1 - b.1));
+    dx * dx + dy * dy
+}
+
+impl Track {
+    fn new(id: u32, blob: Blob) -> Self {
+        let centre = centre_16(&blob);
+        Self {
+            id,
+            blob,
+            confirmed: false,
+            parked: false,
+            misses: 0,
+            first: centre,
+            anchor: centre,
+            travel_squared: 0,
+            weight_peak: 0,
+            evidence_16: 0,
+            hits: 0,
+            solid: 0,
+            still: 0,
+        }
+    }
+
+    /// Whether the region could be this thing a frame later: its box grown by four pixels and half its smaller side.
+    fn meets(&self, blob: &Blob, unit_16: i32) -> bool {
+        let (a, b) = (&self.blob, blob);
+        let smaller = (i32::from(a.x1) - i32::from(a.x0)).min(i32::from(a.y1) - i32::from(a.y0));
+        let room = unit_16 / 4 + smaller / 2;
+        let near = |a0: u16, a1: u16, b0: u16, b1: u16| {
+            i32::from(b0) < i32::from(a1) + room && i32::from(b1) > i32::from(a0) - room
+        };
+        near(a.x0, a.x1, b.x0, b.x1) && near(a.y0, a.y1, b.y0, b.y1)
+    }
+}
+
+impl Tracks {
+    pub(crate) fn new(grid: Grid, tuning: &Tuning) -> Self {
+        let area_min = (grid.area() as u64 * u64::from(tuning.area_min_pcm) / 100_000).max(4);
+        let area_min = u32::try_from(area_min).unwrap_or(u32::MAX);
+        Self {
+            live: Vec::with_capacity(TRACKS_MAX),
+            area_min,
+            area_followed: (area_min / 100 * tuning.follow_percent).max(area_min.min(100) * tuning.follow_percent / 100).max(2),
+            unit_16: (grid.width as i32 * 16 / 320).max(1),
+            next_id: 1,
+        }
+    }
+
+    /// Pixels of the smallest thing that is reported.
+    pub(crate) fn area_min(&self) -> u32 {
+        self.area_min
+    }
+
+    /// Pixels of the smallest region that is followed.
+    pub(crate) fn area_followed(&self) -> u32 {
+        self.area_followed
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.live.clear();
+    }
+
+    /// Takes the regions of a frame.
+    pub(crate) fn step(&mut self, blobs: &[Blob], tuning: &Tuning) {
+        for track in &mut self.live {
+            track.misses += 1;
+        }
+        for blob in blobs {
+            if blob.area < self.area_followed {
+                continue;
+            }
+            let centre = centre_16(blob);
+            let (unit_16, live) = (self.unit_16, self.live.len());
+            let nearest = self
+                .live
+                .iter()
+                .enumerate()
+                .filter(|(_, t)| t.misses >= 1 && t.meets(blob, unit_16))
+                .min_by_key(|(_, t)| distance_squared(centre_16(&t.blob), centre))
+                .map(|(i, _)| i);
+            let found = nearest.unwrap_or(live);
+            if found == live && live < TRACKS_MAX {
+                self.live.push(Track::new(self.next_id, *blob));
+                self.next_id = self.next_id.wrapping_add(1);
+            }
+            // no place for one more
+            let Some(track) = self.live.get_mut(found) else { continue };
+            // support in the frame before, unless the thing is big
+            let supported = blob.support * 3 >= blob.area || blob.area > 20 * self.area_min;
+            track.hits = if supported || track.hits == 0 { track.hits + 1 } else { track.hits - 1 };
+            let evidence = (u64::from(blob.weight) * 16 / u64::from(self.area_min)).min(64) as u32;
+            track.evidence_16 = if supported || track.hits <= 1 { track.evidence_16 + evidence } else { track.evidence_16 / 2 };
+            let same = u64::from(blob.same) * 10 >= u64::from(blob.area) * 7;
+            track.solid = if same { track.solid + 1 } else { track.solid.saturating_sub(2) };
+            track.travel_squared = track.travel_squared.max(distance_squared(centre, track.first));
+            // parked: on the same pixels about the same place
+            let near = i64::from(self.unit_16 * 3 / 2).pow(2);
+            if same && distance_squared(centre, track.anchor) < near {
+                track.still += 1;
+            } else {
+                track.still = 0;
+                track.anchor = centre;
+            }
+            track.blob = *blob;
+            track.weight_peak = track.weight_peak.max(blob.weight);
+            track.misses = 0;
+            track.parked = track.still >= tuning.park;
+            let travel = i64::from(tuning.travel_16 * self.unit_16 / 16);
+            let travelled = track.travel_squared >= travel * travel;
+            track.confirmed = track.weight_peak >= self.area_min && track.hits >= tuning.confirm && track.evidence_16 >= tuning.evidence_16 && (travelled || track.solid >= tuning.solid) && !track.parked;
+        }
+        self.live.retain(|t| t.misses < MISSES_MAX);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use argus_core::camera::Sensitivity;
+
+    fn blob(x: u16, y: u16, same: u32) -> Blob {
+        Blob { x0: x, y0: y, x1: x + 10, y1: y + 20, area: 200, support: 200, same, weight: 400 }
+    }
+
+    fn tracks() -> (Tracks, Tuning) {
+        let tuning = Tuning::new(Sensitivity::Medium, 10.0);
+        (Tracks::new(Grid::new(320, 180), &tuning), tuning)
+    }
+
+    #[test]
+    fn a_traveller_is_confirmed_and_keeps_its_number() {
+        let (mut tracks, tuning) = tracks();
+        for i in 0..10 {
+            tracks.step(&[blob(20 + i * 4, 50, 80)], &tuning);
+            assert_eq!(tracks.live.len(), 1);
+            assert_eq!(tracks.live[0].id, 1);
+        }
+        assert!(tracks.live[0].confirmed);
+    }
+
+    #[test]
+    fn what_stands_parks_and_is_no_motion() {
+        let (mut tracks, tuning) = tracks();
+        for _ in 0..20 {
+            tracks.step(&[blob(20, 50, 200)], &tuning);
+        }
+        assert!(tracks.live[0].confirmed, "something came and stands there");
+        for _ in 0..60 {
+            tracks.step(&[blob(20, 50, 200)], &tuning);
+        }
+        assert!(tracks.live[0].parked && !tracks.live[0].confirmed);
+    }
+
+    #[test]
+    fn flashes_are_never_confirmed() {
+        let (mut tracks, tuning) = tracks();
+        for i in 0..60u16 {
+            let x = i * 97 % 300;
+            let flash = Blob { support: 0, same: 0, area: 60, ..blob(x, i * 53 % 150, 0) };
+            tracks.step(&[flash], &tuning);
+            assert!(tracks.live.iter().all(|t| !t.confirmed));
+        }
+    }
+
+    #[test]
+    fn the_number_of_tracks_is_bounded() {
+        let (mut tracks, tuning) = tracks();
+        let many: Vec<Blob> = (0..400u16).map(|i| blob(i % 20 * 16, i / 20 * 9, 0)).collect();
+        tracks.step(&many, &tuning);
+        assert!(tracks.live.len() <= TRACKS_MAX);
+    }
+}
