@@ -1,0 +1,181 @@
+//! Coverage: for every moment of every camera, whether its video was received, and why not.
+
+use std::fmt;
+use std::str::FromStr;
+
+use argus_core::{CameraId, Invalid, Timestamp};
+use diesel::prelude::*;
+
+use crate::database::Database;
+use crate::error::{ConstraintExt, DbError};
+use crate::schema::coverage;
+use crate::value::{check_text, parse, time_opt};
+
+/// What was the case during an interval.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CoverageState {
+    /// Video came in.
+    Received,
+    /// Video should have come in and did not.
+    Missing,
+    /// Nobody asked for video.
+    Stopped,
+}
+
+impl CoverageState {
+    /// The name in the database.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Received => "received",
+            Self::Missing => "missing",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+impl fmt::Display for CoverageState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for CoverageState {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        match text {
+            "received" => Ok(Self::Received),
+            "missing" => Ok(Self::Missing),
+            "stopped" => Ok(Self::Stopped),
+            _ => Err(Invalid::new("state", "is none of received missing stopped")),
+        }
+    }
+}
+
+/// A time during which one thing was the case.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CoverageInterval {
+    /// The camera.
+    pub camera_id: CameraId,
+    /// First moment.
+    pub from: Timestamp,
+    /// First moment after it; `None` while it lasts.
+    pub until: Option<Timestamp>,
+    /// What was the case.
+    pub state: CoverageState,
+    /// Why, when there is something to say.
+    pub reason: Option<String>,
+}
+
+#[derive(Queryable)]
+struct CoverageRow {
+    id: i64,
+    camera_id: String,
+    from_us: i64,
+    until_us: Option<i64>,
+    state: String,
+    reason: Option<String>,
+}
+
+impl TryFrom<CoverageRow> for CoverageInterval {
+    type Error = DbError;
+
+    fn try_from(row: CoverageRow) -> Result<Self, DbError> {
+        Ok(Self {
+            camera_id: parse("coverage", &row.camera_id)?,
+            from: Timestamp::from_micros(row.from_us),
+            until: time_opt(row.until_us),
+            state: parse("coverage", &row.state)?,
+            reason: row.reason,
+        })
+    }
+}
+
+impl Database {
+    /// Ends what is the case at a camera and begins something else; nothing happens when it is the case already. A clock
+    /// that went back does not make an interval end before it began.
+    ///
+    /// # Errors
+    /// `NotFound` when the camera is gone.
+    pub async fn coverage_switch(
+        &self,
+        camera_id: CameraId,
+        at: Timestamp,
+        state: CoverageState,
+        reason: Option<String>,
+    ) -> Result<(), DbError> {
+        if let Some(reason) = &reason {
+            check_text("reason", reason)?;
+        }
+        self.write(move |tx| {
+            let camera = camera_id.to_string();
+            let open: Option<CoverageRow> = coverage::table
+                .filter(coverage::camera_id.eq(&camera))
+                .filter(coverage::until_us.is_null())
+                .first(tx.conn)
+                .optional()?;
+            let mut from = at.as_micros();
+            if let Some(open) = open {
+                if open.state == state.as_str() && open.reason == reason {
+                    return Ok(());
+                }
+                from = from.max(open.from_us);
+                if from == open.from_us {
+                    diesel::delete(coverage::table.find(open.id)).execute(tx.conn)?;
+                } else {
+                    diesel::update(coverage::table.find(open.id))
+                        .set(coverage::until_us.eq(Some(from)))
+                        .execute(tx.conn)?;
+                }
+            }
+            diesel::insert_into(coverage::table)
+                .values((
+                    coverage::camera_id.eq(&camera),
+                    coverage::from_us.eq(from),
+                    coverage::state.eq(state.as_str()),
+                    coverage::reason.eq(&reason),
+                ))
+                .execute(tx.conn)
+                .needs("camera")?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// What was the case at a camera from one moment to another, in order; intervals that reach out are given whole.
+    ///
+    /// # Errors
+    /// `Busy`, `Unavailable`.
+    pub async fn coverage_list(
+        &self,
+        camera_id: CameraId,
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Result<Vec<CoverageInterval>, DbError> {
+        self.read(move |c| {
+            let rows: Vec<CoverageRow> = coverage::table
+                .filter(coverage::camera_id.eq(camera_id.to_string()))
+                .filter(coverage::from_us.lt(until.as_micros()))
+                .filter(coverage::until_us.is_null().or(coverage::until_us.gt(Some(from.as_micros()))))
+                .order((coverage::from_us.asc(), coverage::id.asc()))
+                .load(c)?;
+            rows.into_iter().map(TryInto::try_into).collect()
+        })
+        .await
+    }
+
+    /// Ends every open interval: for a start after a crash and for a stop. What would end before it began is removed.
+    ///
+    /// # Errors
+    /// `Busy`, `Unavailable`.
+    pub async fn coverage_close_all(&self, at: Timestamp) -> Result<u64, DbError> {
+        self.write(move |tx| {
+            let open = || coverage::table.filter(coverage::until_us.is_null());
+            let void = diesel::delete(open().filter(coverage::from_us.ge(at.as_micros()))).execute(tx.conn)?;
+            let ended = diesel::update(open()).set(coverage::until_us.eq(Some(at.as_micros()))).execute(tx.conn)?;
+            Ok(u64::try_from(void.saturating_add(ended)).unwrap_or(u64::MAX))
+        })
+        .await
+    }
+}

@@ -1,0 +1,215 @@
+//! The handle that everybody holds, and the only place that blocks.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use argus_core::Invalid;
+#[cfg(feature = "postgres")]
+use argus_core::Secret;
+use diesel::RunQueryDsl;
+
+use crate::conn::{DbConn, Lane, Role};
+use crate::error::DbError;
+use crate::journal::{self, JournalCache, Outbox};
+use crate::migrate::Migrator;
+use crate::seal::{SealKey, Sealer};
+
+/// Which database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DbUrl {
+    /// A file of SQLite; it is made when it is missing, its folder is not.
+    Sqlite(PathBuf),
+    /// A PostgreSQL server, as libpq reads it.
+    #[cfg(feature = "postgres")]
+    Postgres(Secret),
+}
+
+impl From<&Path> for DbUrl {
+    fn from(path: &Path) -> Self {
+        Self::Sqlite(path.to_owned())
+    }
+}
+
+impl From<PathBuf> for DbUrl {
+    fn from(path: PathBuf) -> Self {
+        Self::Sqlite(path)
+    }
+}
+
+impl FromStr for DbUrl {
+    type Err = Invalid;
+
+    /// Reads `sqlite:PATH`, `postgres://…` or `postgresql://…`.
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let bad = |reason: &str| Err(Invalid::new("database_url", reason));
+        if let Some(path) = text.strip_prefix("sqlite:") {
+            let path = path.strip_prefix("//").unwrap_or(path);
+            // In memory, every connection of the pools would have a database of its own.
+            if path.is_empty() || path == ":memory:" || path.starts_with("file:") {
+                return bad("names no file");
+            }
+            return Ok(Self::Sqlite(PathBuf::from(path)));
+        }
+        if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+            #[cfg(feature = "postgres")]
+            return Ok(Self::Postgres(Secret::new(text)));
+            #[cfg(not(feature = "postgres"))]
+            return bad("names PostgreSQL, which this build does not speak");
+        }
+        bad("begins with neither sqlite: nor postgres://")
+    }
+}
+
+/// How to open the database.
+#[derive(Clone, Debug)]
+pub struct DatabaseConfig {
+    /// Which one.
+    pub url: DbUrl,
+    /// Under which secrets are stored.
+    pub seal_key: SealKey,
+    /// Connections that read (SQLite), or that read and write (PostgreSQL); at least 1.
+    pub readers: u32,
+    /// How long a call waits for its turn before it fails with `Busy`.
+    pub wait: Duration,
+}
+
+impl DatabaseConfig {
+    /// Four readers, ten seconds of patience.
+    #[must_use]
+    pub fn new(url: impl Into<DbUrl>, seal_key: SealKey) -> Self {
+        Self { url: url.into(), seal_key, readers: 4, wait: Duration::from_secs(10) }
+    }
+}
+
+pub(crate) struct Inner {
+    pub(crate) read: Lane,
+    pub(crate) write: Lane,
+    pub(crate) wait: Duration,
+    pub(crate) sealer: Sealer,
+    pub(crate) journal: JournalCache,
+}
+
+/// The database. Clones are the same database.
+#[derive(Clone)]
+pub struct Database {
+    pub(crate) inner: Arc<Inner>,
+}
+
+impl fmt::Debug for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Database")
+    }
+}
+
+/// What a closure that writes is given: one transaction, and what is to be told once it is stored.
+pub(crate) struct Tx<'c> {
+    pub(crate) conn: &'c mut DbConn,
+    pub(crate) sealer: &'c Sealer,
+    pub(crate) outbox: Outbox,
+}
+
+impl Database {
+    /// Connects, brings the tables to the present form and makes the pools.
+    ///
+    /// # Errors
+    /// `Open` with the real reason when the database cannot be reached, `Migration` when its tables are not ours or
+    /// newer than this program.
+    pub async fn open(config: DatabaseConfig) -> Result<Self, DbError> {
+        blocking(move || {
+            let DatabaseConfig { url, seal_key, readers, wait } = config;
+            let mut migrator = Migrator::connect(&url)?;
+            migrator.run()?;
+            let newest = journal::bounds(migrator.conn())?.newest;
+            drop(migrator);
+            let read = Lane::new(&url, Role::Reader, readers.max(1), wait)?;
+            let write = match &url {
+                DbUrl::Sqlite(_) => Lane::new(&url, Role::Writer, 1, wait)?,
+                #[cfg(feature = "postgres")]
+                DbUrl::Postgres(_) => read.clone(),
+            };
+            let inner = Inner { read, write, wait, sealer: Sealer::new(&seal_key), journal: JournalCache::new(newest) };
+            Ok(Self { inner: Arc::new(inner) })
+        })
+        .await
+    }
+
+    /// Whether the database answers.
+    ///
+    /// # Errors
+    /// `Busy`, `Unavailable`.
+    pub async fn ping(&self) -> Result<(), DbError> {
+        self.read(|c| {
+            diesel::select(diesel::dsl::sql::<diesel::sql_types::Integer>("1")).get_result::<i32>(c)?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Runs one closure on a connection that only reads. What needs one state for several statements asks for
+    /// [`Database::read_snapshot`].
+    pub(crate) async fn read<T, F>(&self, f: F) -> Result<T, DbError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut DbConn) -> Result<T, DbError> + Send + 'static,
+    {
+        let permit = self.permit(&self.inner.read).await?;
+        let inner = Arc::clone(&self.inner);
+        blocking(move || {
+            let _permit = permit;
+            let mut conn = inner.read.pool.get().map_err(|e| DbError::Unavailable(Box::new(e)))?;
+            f(&mut conn)
+        })
+        .await
+    }
+
+    /// Like [`Database::read`], all statements seeing the same state.
+    pub(crate) async fn read_snapshot<T, F>(&self, f: F) -> Result<T, DbError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut DbConn) -> Result<T, DbError> + Send + 'static,
+    {
+        self.read(move |c| c.transact(Role::Reader, f)).await
+    }
+
+    /// Runs one closure as one transaction. It is finished and its messages are published even when the caller is
+    /// dropped meanwhile.
+    pub(crate) async fn write<T, F>(&self, f: F) -> Result<T, DbError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Tx<'_>) -> Result<T, DbError> + Send + 'static,
+    {
+        let permit = self.permit(&self.inner.write).await?;
+        let inner = Arc::clone(&self.inner);
+        blocking(move || {
+            let _permit = permit;
+            let mut conn = inner.write.pool.get().map_err(|e| DbError::Unavailable(Box::new(e)))?;
+            let (value, outbox) = conn.transact(Role::Writer, |conn| {
+                let mut tx = Tx { conn, sealer: &inner.sealer, outbox: Outbox::default() };
+                let value = f(&mut tx)?;
+                Ok((value, tx.outbox))
+            })?;
+            inner.journal.committed(outbox);
+            Ok(value)
+        })
+        .await
+    }
+
+    async fn permit(&self, lane: &Lane) -> Result<tokio::sync::OwnedSemaphorePermit, DbError> {
+        match tokio::time::timeout(self.inner.wait, Arc::clone(&lane.permits).acquire_owned()).await {
+            Ok(Ok(permit)) => Ok(permit),
+            // The semaphore is never closed; the other case is the deadline.
+            Ok(Err(_)) | Err(_) => Err(DbError::Busy),
+        }
+    }
+}
+
+/// Runs a closure where blocking is allowed.
+async fn blocking<T: Send + 'static>(f: impl FnOnce() -> Result<T, DbError> + Send + 'static) -> Result<T, DbError> {
+    #[expect(clippy::disallowed_methods, reason = "this is the one home of blocking database calls")]
+    let task = tokio::task::spawn_blocking(f);
+    task.await.unwrap_or(Err(DbError::Panicked))
+}

@@ -1,0 +1,273 @@
+//! Events: opened, changed and removed together with their journal entries, jobs and counts.
+
+mod change;
+mod filter;
+mod row;
+
+use std::collections::HashMap;
+
+use argus_core::event::{DescriptionStatus, Event, NewEvent, StatusReason};
+use argus_core::journal::{DeleteReason, EventDeleted, MessageType};
+use argus_core::{EventId, Timestamp};
+use diesel::dsl::sql;
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Bool, Text};
+
+use crate::conn::DbConn;
+use crate::database::{Database, Tx};
+use crate::error::{ConstraintExt, DbError};
+use crate::jobs;
+use crate::journal::NewEntry;
+use crate::schema::{camera, event, event_frame};
+use crate::value::{json, parse};
+
+pub use change::{EventChange, NewFrame};
+pub use filter::{EventFilter, EventPage, Paging, Sort};
+pub use row::{ClipState, FramesState, StoredFrame, UnfinishedEvent};
+
+pub(crate) use row::{EventRow, FrameRow};
+
+pub(crate) const WHAT: &str = "event";
+
+/// Microseconds of an hour, the grain of the counts.
+const HOUR_US: i64 = 3_600_000_000;
+
+/// What is to become of the description of a new event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DescriptionPlan {
+    /// A job waits until the event's pictures are there.
+    Job {
+        /// Higher ones go first.
+        priority: i32,
+    },
+    /// It keeps its built-in sentence, for this reason.
+    Skip(StatusReason),
+}
+
+impl Database {
+    /// Stores a new event, its count, its job and its `event.created`, all or nothing. Gives the event and the number of
+    /// the message.
+    ///
+    /// # Errors
+    /// `NotFound` when the camera is gone, `Invalid` for a value that cannot be stored.
+    pub async fn event_open(
+        &self,
+        new: NewEvent,
+        stored_at: Timestamp,
+        plan: DescriptionPlan,
+    ) -> Result<(Event, i64), DbError> {
+        self.write(move |tx| {
+            let mut row = EventRow::new(&new, stored_at)?;
+            if let DescriptionPlan::Skip(reason) = plan {
+                row.description_status = DescriptionStatus::Skipped.to_string();
+                row.status_reason = Some(reason.to_string());
+            }
+            diesel::insert_into(event::table).values(&row).execute(tx.conn).needs("camera")?;
+            count(tx.conn, &row, 1)?;
+            if let DescriptionPlan::Job { priority } = plan {
+                jobs::insert_waiting(tx.conn, &row.id, priority, stored_at)?;
+            }
+            let event = whole(tx.conn, row)?;
+            let seq = tell(tx, MessageType::EventCreated, &event, stored_at)?;
+            Ok((event, seq))
+        })
+        .await
+    }
+
+    /// Makes all the changes at once and announces the event as it is then, in one message; only `Progress` by itself is
+    /// not announced.
+    ///
+    /// # Errors
+    /// `NotFound` when the event is gone, `Invalid` for a value that cannot be stored.
+    pub async fn event_change(&self, id: EventId, changes: Vec<EventChange>, now: Timestamp) -> Result<Event, DbError> {
+        self.write(move |tx| change(tx, id, changes, now)).await
+    }
+
+    /// One event.
+    ///
+    /// # Errors
+    /// `Busy`, `Unavailable`.
+    pub async fn event_get(&self, id: EventId) -> Result<Option<Event>, DbError> {
+        self.read_snapshot(move |c| {
+            let row: Option<EventRow> = event::table.find(id.to_string()).first(c).optional()?;
+            row.map(|row| whole(c, row)).transpose()
+        })
+        .await
+    }
+
+    /// The pictures of an event in order.
+    ///
+    /// # Errors
+    /// `Busy`, `Unavailable`.
+    pub async fn event_frames(&self, id: EventId) -> Result<Vec<StoredFrame>, DbError> {
+        self.read(move |c| {
+            let rows: Vec<FrameRow> = event_frame::table
+                .filter(event_frame::event_id.eq(id.to_string()))
+                .order(event_frame::idx.asc())
+                .load(c)?;
+            rows.iter().map(FrameRow::stored).collect()
+        })
+        .await
+    }
+
+    /// Removes an event with its frames, receipts and job, and announces it. Gives the event as it was: its media files
+    /// are the caller's.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn event_delete(&self, id: EventId, reason: DeleteReason, now: Timestamp) -> Result<Event, DbError> {
+        self.write(move |tx| {
+            let row = find_locked(tx, id)?;
+            count(tx.conn, &row, -1)?;
+            let event = whole(tx.conn, row)?;
+            diesel::delete(event::table.find(id.to_string())).execute(tx.conn)?;
+            tx.forget_event(id)?;
+            let data = json("data", &EventDeleted { ids: vec![id], reason })?;
+            let entry = NewEntry {
+                r#type: MessageType::EventDeleted,
+                camera_id: Some(event.camera_id),
+                event_id: Some(id),
+                data: &data,
+            };
+            tx.append(&entry, now)?;
+            Ok(event)
+        })
+        .await
+    }
+
+    /// Events that are still open, or whose clip or pictures are still expected, oldest first: after a crash, what has
+    /// to be brought to an end.
+    ///
+    /// # Errors
+    /// `Busy`, `Unavailable`.
+    pub async fn events_unfinished(&self) -> Result<Vec<UnfinishedEvent>, DbError> {
+        self.read_snapshot(|c| {
+            let rows: Vec<EventRow> = event::table
+                // In the words of the partial index, or it is not used.
+                .filter(sql::<Bool>("(ended_us IS NULL OR clip_state = 'pending' OR frames_state = 'pending')"))
+                .order((event::started_us.asc(), event::id.asc()))
+                .load(c)?;
+            let media = rows.iter().map(EventRow::media).collect::<Result<Vec<_>, _>>()?;
+            let events = whole_all(c, rows)?;
+            Ok(events
+                .into_iter()
+                .zip(media)
+                .map(|(event, (last_motion, clip, frames))| UnfinishedEvent { event, last_motion, clip, frames })
+                .collect())
+        })
+        .await
+    }
+}
+
+/// Takes the event's row for this transaction. SQLite has one writer; PostgreSQL locks the row.
+pub(crate) fn lock(tx: &mut Tx<'_>, id: EventId) -> Result<(), DbError> {
+    if tx.conn.is_postgres() {
+        diesel::sql_query("SELECT id FROM event WHERE id = $1 FOR UPDATE")
+            .bind::<Text, _>(id.to_string())
+            .execute(tx.conn)?;
+    }
+    Ok(())
+}
+
+/// Reads a row for a change.
+fn find_locked(tx: &mut Tx<'_>, id: EventId) -> Result<EventRow, DbError> {
+    lock(tx, id)?;
+    event::table.find(id.to_string()).first(tx.conn).optional()?.ok_or(DbError::NotFound { what: WHAT })
+}
+
+/// Makes changes inside a transaction; see [`Database::event_change`].
+pub(crate) fn change(
+    tx: &mut Tx<'_>,
+    id: EventId,
+    changes: Vec<EventChange>,
+    now: Timestamp,
+) -> Result<Event, DbError> {
+    let mut row = find_locked(tx, id)?;
+    let is_news = changes.iter().any(|c| !matches!(c, EventChange::Progress { .. }));
+    for one in changes {
+        if let Some(frames) = row.apply(one, now)? {
+            diesel::delete(event_frame::table.filter(event_frame::event_id.eq(&row.id))).execute(tx.conn)?;
+            for frame in frames {
+                diesel::insert_into(event_frame::table).values(&frame).execute(tx.conn)?;
+            }
+        }
+    }
+    row.updated_us = now.as_micros();
+    diesel::update(event::table.find(&row.id)).set(&row).execute(tx.conn)?;
+    let event = whole(tx.conn, row)?;
+    if is_news {
+        tell(tx, MessageType::EventUpdated, &event, now)?;
+    }
+    Ok(event)
+}
+
+fn tell(tx: &mut Tx<'_>, r#type: MessageType, event: &Event, now: Timestamp) -> Result<i64, DbError> {
+    let data = json("data", event)?;
+    tx.append(&NewEntry { r#type, camera_id: Some(event.camera_id), event_id: Some(event.id), data: &data }, now)
+}
+
+/// Adds to the count of the event's camera, kind and hour; a count that comes to nothing is removed.
+fn count(conn: &mut DbConn, row: &EventRow, by: i64) -> Result<(), DbError> {
+    let hour = row.started_us.div_euclid(HOUR_US).saturating_mul(HOUR_US);
+    diesel::sql_query(
+        "INSERT INTO event_count (camera_id, detection_type, hour_us, events) VALUES ($1, $2, $3, $4) \
+         ON CONFLICT (camera_id, detection_type, hour_us) DO UPDATE SET events = event_count.events + excluded.events",
+    )
+    .bind::<Text, _>(&row.camera_id)
+    .bind::<Text, _>(&row.detection_type)
+    .bind::<BigInt, _>(hour)
+    .bind::<BigInt, _>(by)
+    .execute(conn)?;
+    if by < 0 {
+        diesel::sql_query(
+            "DELETE FROM event_count WHERE camera_id = $1 AND detection_type = $2 AND hour_us = $3 AND events <= 0",
+        )
+        .bind::<Text, _>(&row.camera_id)
+        .bind::<Text, _>(&row.detection_type)
+        .bind::<BigInt, _>(hour)
+        .execute(conn)?;
+    }
+    Ok(())
+}
+
+/// The event of a row, with its frames and its camera's name.
+fn whole(conn: &mut DbConn, row: EventRow) -> Result<Event, DbError> {
+    whole_all(conn, vec![row])?.pop().ok_or(DbError::NotFound { what: WHAT })
+}
+
+/// The same for several, in their order.
+pub(crate) fn whole_all(conn: &mut DbConn, rows: Vec<EventRow>) -> Result<Vec<Event>, DbError> {
+    if rows.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut cameras: Vec<&str> = rows.iter().map(|r| r.camera_id.as_str()).collect();
+    cameras.sort_unstable();
+    cameras.dedup();
+    let names: Vec<(String, String)> =
+        camera::table.filter(camera::id.eq_any(cameras)).select((camera::id, camera::name)).load(conn)?;
+    let names: HashMap<String, String> = names.into_iter().collect();
+    let ids: Vec<&str> = rows.iter().map(|r| r.id.as_str()).collect();
+    let mut frames: HashMap<String, Vec<FrameRow>> = HashMap::new();
+    // SQLite binds at most 32766 values; far fewer keep the statement small.
+    for some in ids.chunks(500) {
+        let found: Vec<FrameRow> = event_frame::table
+            .filter(event_frame::event_id.eq_any(some.iter().copied()))
+            .order((event_frame::event_id.asc(), event_frame::idx.asc()))
+            .load(conn)?;
+        for frame in found {
+            frames.entry(frame.event_id.clone()).or_default().push(frame);
+        }
+    }
+    rows.into_iter()
+        .map(|row| {
+            let name = names.get(&row.camera_id).cloned().unwrap_or_default();
+            let frames = frames.remove(&row.id).unwrap_or_default();
+            row.event(name, &frames)
+        })
+        .collect()
+}
+
+/// The id of a row.
+pub(crate) fn event_id(text: &str) -> Result<EventId, DbError> {
+    parse(WHAT, text)
+}

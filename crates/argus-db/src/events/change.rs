@@ -1,0 +1,176 @@
+//! What can happen to an event after it began.
+
+use argus_core::event::{DescriptionStatus, EventDescription, EventMotion, EventZone, StatusReason};
+use argus_core::{Invalid, Timestamp};
+
+use super::row::{ClipState, EventRow, FrameRow, FramesState, frame_row, motion_json};
+use crate::error::DbError;
+use crate::search::search_text;
+use crate::value::{check_number, check_text, fit, json, without_nul};
+
+/// A picture that was chosen for the describer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewFrame {
+    /// From 0, in order of time.
+    pub index: u32,
+    /// Milliseconds from the event's start; may be negative.
+    pub offset_ms: i64,
+    /// SHA-256 of the JPEG, hex.
+    pub sha256: String,
+    /// Pixels.
+    pub width: u32,
+    /// Pixels.
+    pub height: u32,
+    /// Size of the JPEG.
+    pub bytes: u64,
+    /// Whether the JPEG lies in the media store.
+    pub stored: bool,
+}
+
+/// One thing that happened to an event.
+#[derive(Clone, Debug, PartialEq)]
+pub enum EventChange {
+    /// It goes on. By itself this is stored and not announced.
+    Progress {
+        /// The last movement.
+        last_motion: Timestamp,
+        /// All movement so far.
+        motion: Option<EventMotion>,
+        /// Include zones touched so far.
+        zones: Vec<EventZone>,
+        /// Of the strongest moment so far, percent.
+        confidence: u8,
+    },
+    /// It is over.
+    Closed {
+        /// The last movement; not before the event's start.
+        ended_at: Timestamp,
+        /// All movement.
+        motion: Option<EventMotion>,
+        /// Include zones that were touched.
+        zones: Vec<EventZone>,
+        /// Of the strongest moment, percent.
+        confidence: u8,
+        /// Whether a clip will follow.
+        clip_expected: bool,
+    },
+    /// The thumbnail lies in the media store.
+    ThumbnailStored,
+    /// The pictures for the describer were chosen; they take the place of earlier ones. An empty list: there are none.
+    Frames(Vec<NewFrame>),
+    /// The clip lies in the media store.
+    Clip {
+        /// Its size.
+        bytes: u64,
+        /// First picture.
+        from: Timestamp,
+        /// Last picture.
+        until: Timestamp,
+    },
+    /// There will be no clip, or it is gone.
+    ClipNone,
+    /// It was described.
+    Described(EventDescription),
+    /// It was described again because somebody asked.
+    Reanalysed(EventDescription),
+    /// It will not be described, or could not be; the sentence that it has stays.
+    Undescribed {
+        /// `Skipped` or `Failed`.
+        status: DescriptionStatus,
+        /// Why.
+        reason: StatusReason,
+    },
+}
+
+impl EventRow {
+    /// Writes one change into the row; gives the new frames when they are to be replaced.
+    pub(super) fn apply(&mut self, change: EventChange, now: Timestamp) -> Result<Option<Vec<FrameRow>>, DbError> {
+        match change {
+            EventChange::Progress { last_motion, motion, zones, confidence } => {
+                self.last_motion_us = last_motion.as_micros().max(self.last_motion_us);
+                self.seen(motion, &zones, confidence)?;
+            }
+            EventChange::Closed { ended_at, motion, zones, confidence, clip_expected } => {
+                let end = ended_at.as_micros().max(self.started_us);
+                self.ended_us = Some(end);
+                self.last_motion_us = end;
+                self.seen(motion, &zones, confidence)?;
+                if self.clip_state != ClipState::Stored.as_str() {
+                    let clip = if clip_expected { ClipState::Pending } else { ClipState::None };
+                    self.clip_state = clip.as_str().to_owned();
+                }
+            }
+            EventChange::ThumbnailStored => self.thumb_stored = true,
+            EventChange::Frames(frames) => {
+                let any = frames.iter().any(|f| f.stored);
+                let state = if any { FramesState::Stored } else { FramesState::None };
+                self.frames_state = state.as_str().to_owned();
+                return frames.into_iter().map(|f| frame_row(&self.id, f)).collect::<Result<_, _>>().map(Some);
+            }
+            EventChange::Clip { bytes, from, until } => {
+                self.clip_state = ClipState::Stored.as_str().to_owned();
+                self.clip_bytes = Some(fit("clip", bytes)?);
+                self.clip_from_us = Some(from.as_micros());
+                self.clip_until_us = Some(until.as_micros());
+            }
+            EventChange::ClipNone => {
+                self.clip_state = ClipState::None.as_str().to_owned();
+                self.clip_bytes = None;
+                self.clip_from_us = None;
+                self.clip_until_us = None;
+            }
+            EventChange::Described(description) => self.described(description, now)?,
+            EventChange::Reanalysed(description) => {
+                self.described(description, now)?;
+                self.reanalysis_count = self.reanalysis_count.saturating_add(1);
+                self.reanalyzed_us = Some(now.as_micros());
+            }
+            EventChange::Undescribed { status, reason } => {
+                if !matches!(status, DescriptionStatus::Skipped | DescriptionStatus::Failed) {
+                    return Err(Invalid::new("description_status", "is neither skipped nor failed").into());
+                }
+                self.description_status = status.to_string();
+                self.status_reason = Some(reason.to_string());
+            }
+        }
+        Ok(None)
+    }
+
+    fn seen(&mut self, motion: Option<EventMotion>, zones: &[EventZone], confidence: u8) -> Result<(), DbError> {
+        for zone in zones {
+            check_text("zones", &zone.name)?;
+            check_text("zones", &zone.id)?;
+        }
+        self.motion = motion_json(motion.as_ref())?;
+        self.zones = json("zones", zones)?;
+        self.confidence = confidence.into();
+        Ok(())
+    }
+
+    fn described(&mut self, d: EventDescription, now: Timestamp) -> Result<(), DbError> {
+        if d.description.is_empty() {
+            return Err(Invalid::new("description", "must not be empty").into());
+        }
+        if let Some(cost) = d.cost {
+            check_number("ai_cost", cost)?;
+        }
+        // An answer that was paid for is not lost for one character.
+        self.description = without_nul(d.description);
+        self.search_text = search_text(&self.description);
+        self.objects = json("objects_detected", &d.objects)?;
+        self.description_status = DescriptionStatus::Described.to_string();
+        self.status_reason = None;
+        self.ai_confidence = d.ai_confidence.map(i32::from);
+        self.low_confidence = d.low_confidence;
+        self.provider_used = Some(without_nul(d.provider_used));
+        self.model = Some(without_nul(d.model));
+        self.analysis_mode = Some(d.analysis_mode.to_string());
+        self.frame_count_used = Some(fit("frame_count_used", d.frame_count_used)?);
+        self.fallback_reason = d.fallback_reason.map(without_nul);
+        self.ai_cost = d.cost;
+        self.tokens_used = d.tokens_used.map(i64::from);
+        self.ai_response_time_ms = Some(d.latency_ms.into());
+        self.described_us = Some(now.as_micros());
+        Ok(())
+    }
+}

@@ -1,0 +1,252 @@
+//! The queue of descriptions to be made: durable, leased, never lost by a crash.
+
+use std::time::Duration;
+
+use argus_core::describe::{AnalysisTrigger, EventFacts};
+use argus_core::{EventId, Timestamp};
+use diesel::dsl::{count_star, min};
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Integer, Text};
+
+use crate::conn::DbConn;
+use crate::database::Database;
+use crate::error::DbError;
+use crate::page::total;
+use crate::schema::analysis_job;
+use crate::value::{json, narrow, parse};
+
+const WHAT: &str = "job";
+
+/// A description to be made, leased to the caller.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Job {
+    /// The event.
+    pub event_id: EventId,
+    /// What asked for it.
+    pub trigger: AnalysisTrigger,
+    /// Higher ones go first.
+    pub priority: i32,
+    /// How often it was leased, this time included.
+    pub attempts: u32,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// Until when it is the caller's alone.
+    pub lease_until: Timestamp,
+    /// What was measured of the event; `None` when a crash came before it was stored.
+    pub facts: Option<EventFacts>,
+}
+
+/// How many jobs there are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct JobCounts {
+    /// Not before their event has its pictures.
+    pub waiting: u64,
+    /// To be done, now or later.
+    pub ready: u64,
+    /// Being done.
+    pub leased: u64,
+}
+
+#[derive(QueryableByName)]
+#[diesel(table_name = analysis_job)]
+struct JobRow {
+    event_id: String,
+    asked_by: String,
+    priority: i32,
+    attempts: i32,
+    created_us: i64,
+    lease_until_us: i64,
+    facts: Option<String>,
+}
+
+impl TryFrom<JobRow> for Job {
+    type Error = DbError;
+
+    fn try_from(row: JobRow) -> Result<Self, DbError> {
+        Ok(Self {
+            event_id: parse(WHAT, &row.event_id)?,
+            trigger: parse(WHAT, &row.asked_by)?,
+            priority: row.priority,
+            attempts: narrow(WHAT, row.attempts)?,
+            created_at: Timestamp::from_micros(row.created_us),
+            lease_until: Timestamp::from_micros(row.lease_until_us),
+            facts: row.facts.as_deref().and_then(facts),
+        })
+    }
+}
+
+/// What was measured; what cannot be read is left out, or one bad row would hold up the whole queue.
+fn facts(text: &str) -> Option<EventFacts> {
+    serde_json::from_str(text)
+        .inspect_err(|e| tracing::warn!(error = %e, "the facts of a job cannot be read and are left out"))
+        .ok()
+}
+
+/// Adds the job of a new event.
+pub(crate) fn insert_waiting(conn: &mut DbConn, event_id: &str, priority: i32, now: Timestamp) -> Result<(), DbError> {
+    diesel::insert_into(analysis_job::table)
+        .values((
+            analysis_job::event_id.eq(event_id),
+            analysis_job::state.eq("waiting"),
+            analysis_job::asked_by.eq(AnalysisTrigger::Initial.as_str()),
+            analysis_job::priority.eq(priority),
+            analysis_job::attempts.eq(0),
+            analysis_job::created_us.eq(now.as_micros()),
+            analysis_job::not_before_us.eq(now.as_micros()),
+            analysis_job::lease_until_us.eq(0_i64),
+        ))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// Removes a job; tells whether there was one.
+pub(crate) fn finish(conn: &mut DbConn, event_id: EventId) -> Result<bool, DbError> {
+    Ok(diesel::delete(analysis_job::table.find(event_id.to_string())).execute(conn)? > 0)
+}
+
+impl Database {
+    /// Lets a waiting job be done, with what was measured of its event. Tells whether there was one that waited.
+    ///
+    /// # Errors
+    /// `Busy`, `Unavailable`.
+    pub async fn job_ready(
+        &self,
+        event_id: EventId,
+        facts: Option<EventFacts>,
+        now: Timestamp,
+    ) -> Result<bool, DbError> {
+        self.write(move |tx| {
+            let facts = facts.map(|f| json(WHAT, &f)).transpose()?;
+            let waiting = analysis_job::table
+                .filter(analysis_job::event_id.eq(event_id.to_string()))
+                .filter(analysis_job::state.eq("waiting"));
+            let n = diesel::update(waiting)
+                .set((
+                    analysis_job::state.eq("ready"),
+                    analysis_job::not_before_us.eq(now.as_micros()),
+                    analysis_job::facts.eq(facts),
+                ))
+                .execute(tx.conn)?;
+            Ok(n > 0)
+        })
+        .await
+    }
+
+    /// Takes up to `n` jobs whose time has come, highest priority first, then oldest. A job goes to one caller only; one
+    /// that is neither finished nor given back within `lease_for` can be taken again.
+    ///
+    /// # Errors
+    /// `Busy`, `Unavailable`.
+    pub async fn job_lease(&self, now: Timestamp, lease_for: Duration, n: u32) -> Result<Vec<Job>, DbError> {
+        self.write(move |tx| {
+            // Side by side on PostgreSQL, leasers pass by rows that another is taking at this moment.
+            let lock = if tx.conn.is_postgres() { "FOR UPDATE SKIP LOCKED" } else { "" };
+            let rows: Vec<JobRow> = diesel::sql_query(format!(
+                "WITH picked AS ( \
+                   SELECT event_id FROM analysis_job \
+                   WHERE (state = 'ready' AND not_before_us <= $1) OR (state = 'leased' AND lease_until_us <= $1) \
+                   ORDER BY priority DESC, created_us, event_id LIMIT $2 {lock}) \
+                 UPDATE analysis_job SET state = 'leased', attempts = attempts + 1, lease_until_us = $3 \
+                 WHERE event_id IN (SELECT event_id FROM picked) \
+                 RETURNING event_id, asked_by, priority, attempts, created_us, lease_until_us, facts"
+            ))
+            .bind::<BigInt, _>(now.as_micros())
+            .bind::<BigInt, _>(i64::from(n))
+            .bind::<BigInt, _>(now.plus(lease_for).as_micros())
+            .load(tx.conn)?;
+            let mut jobs = rows.into_iter().map(Job::try_from).collect::<Result<Vec<_>, _>>()?;
+            // What is returned comes in no promised order.
+            jobs.sort_by_key(|j| (std::cmp::Reverse(j.priority), j.created_at, j.event_id));
+            Ok(jobs)
+        })
+        .await
+    }
+
+    /// Gives a job back, to be tried again not before a moment. Tells whether it still exists.
+    ///
+    /// # Errors
+    /// `Busy`, `Unavailable`.
+    pub async fn job_retry(&self, event_id: EventId, not_before: Timestamp) -> Result<bool, DbError> {
+        self.write(move |tx| {
+            let n = diesel::update(analysis_job::table.find(event_id.to_string()))
+                .set((
+                    analysis_job::state.eq("ready"),
+                    analysis_job::asked_by.eq(AnalysisTrigger::Retry.as_str()),
+                    analysis_job::not_before_us.eq(not_before.as_micros()),
+                ))
+                .execute(tx.conn)?;
+            Ok(n > 0)
+        })
+        .await
+    }
+
+    /// Removes a job that is done. Tells whether there was one.
+    ///
+    /// # Errors
+    /// `Busy`, `Unavailable`.
+    pub async fn job_finish(&self, event_id: EventId) -> Result<bool, DbError> {
+        self.write(move |tx| finish(tx.conn, event_id)).await
+    }
+
+    /// When the next job can be taken; `None` when there is none but waiting ones.
+    ///
+    /// # Errors
+    /// `Busy`, `Unavailable`.
+    pub async fn job_next_at(&self) -> Result<Option<Timestamp>, DbError> {
+        self.read(|c| {
+            let ready: Option<i64> = analysis_job::table
+                .filter(analysis_job::state.eq("ready"))
+                .select(min(analysis_job::not_before_us))
+                .get_result(c)?;
+            let leased: Option<i64> = analysis_job::table
+                .filter(analysis_job::state.eq("leased"))
+                .select(min(analysis_job::lease_until_us))
+                .get_result(c)?;
+            Ok(ready.into_iter().chain(leased).min().map(Timestamp::from_micros))
+        })
+        .await
+    }
+
+    /// How many jobs there are, by state.
+    ///
+    /// # Errors
+    /// `Busy`, `Unavailable`.
+    pub async fn jobs_count(&self) -> Result<JobCounts, DbError> {
+        self.read(|c| {
+            let rows: Vec<(String, i64)> = analysis_job::table
+                .group_by(analysis_job::state)
+                .select((analysis_job::state, count_star()))
+                .load(c)?;
+            let of = |state: &str| rows.iter().find(|(s, _)| s == state).map_or(0, |(_, n)| total(*n));
+            Ok(JobCounts { waiting: of("waiting"), ready: of("ready"), leased: of("leased") })
+        })
+        .await
+    }
+
+    /// After a crash of the only process that works on the queue: frees every lease, lets every waiting job be done (nobody
+    /// is left who would bring pictures), and makes a job for every event that is pending without one. Gives how many were
+    /// freed and made.
+    ///
+    /// # Errors
+    /// `Busy`, `Unavailable`.
+    pub async fn jobs_recover(&self, now: Timestamp) -> Result<(u64, u64), DbError> {
+        self.write(move |tx| {
+            let freed = diesel::update(analysis_job::table.filter(analysis_job::state.ne("ready")))
+                .set((analysis_job::state.eq("ready"), analysis_job::not_before_us.eq(now.as_micros())))
+                .execute(tx.conn)?;
+            let made = diesel::sql_query(
+                "INSERT INTO analysis_job \
+                   (event_id, state, asked_by, priority, attempts, created_us, not_before_us, lease_until_us) \
+                 SELECT e.id, 'ready', $1, $2, 0, e.created_us, $3, 0 FROM event e \
+                 WHERE e.description_status = 'pending' \
+                   AND NOT EXISTS (SELECT 1 FROM analysis_job j WHERE j.event_id = e.id)",
+            )
+            .bind::<Text, _>(AnalysisTrigger::Initial.as_str())
+            .bind::<Integer, _>(0)
+            .bind::<BigInt, _>(now.as_micros())
+            .execute(tx.conn)?;
+            Ok((u64::try_from(freed).unwrap_or(0), u64::try_from(made).unwrap_or(0)))
+        })
+        .await
+    }
+}

@@ -1,0 +1,378 @@
+//! The journal: what clients should hear of, written in the transaction of the change itself.
+//!
+//! `seq` grows in the order in which transactions become visible, so that a reader who asks "after n" never misses one
+//! that became visible late: SQLite has one writer; on PostgreSQL an append takes a lock that its transaction holds to the
+//! end. It is therefore the last thing a transaction does, after every row lock.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use argus_core::journal::{Message, MessageType};
+use argus_core::{CameraId, EventId, Timestamp};
+use diesel::dsl::sql;
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Bool, Text};
+use serde::Serialize;
+use tokio::sync::watch;
+
+use crate::conn::{DbConn, MultiBackend};
+use crate::database::{Database, Tx};
+use crate::error::DbError;
+use crate::schema::journal;
+use crate::value::{from_json, json, parse, parse_opt};
+
+/// Most entries kept in memory.
+const CACHE_ENTRIES: usize = 4096;
+/// Most bytes of text kept in memory.
+const CACHE_BYTES: usize = 16 << 20;
+/// Entries read from the table at once.
+const READ_AT_ONCE: u32 = 500;
+/// Any number that nobody else uses as an advisory lock.
+const APPEND_LOCK: i64 = 0x6172_6775_7300_0002;
+
+/// A message as it goes to every reader: serialised once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JournalEntry {
+    /// Its number.
+    pub seq: i64,
+    /// What kind it is.
+    pub r#type: MessageType,
+    /// The camera it is about, if it is about one.
+    pub camera_id: Option<CameraId>,
+    /// The event it is about, if it is about one.
+    pub event_id: Option<EventId>,
+    /// The whole message as JSON, as [`Message`] reads it.
+    pub text: String,
+}
+
+/// What the journal holds now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct JournalBounds {
+    /// The oldest entry that is still kept; `newest` + 1 when none is.
+    pub oldest: i64,
+    /// The newest; 0 when there never was one.
+    pub newest: i64,
+}
+
+/// An entry about to be written.
+pub(crate) struct NewEntry<'a> {
+    pub(crate) r#type: MessageType,
+    pub(crate) camera_id: Option<CameraId>,
+    pub(crate) event_id: Option<EventId>,
+    pub(crate) data: &'a str,
+}
+
+/// What is to be told once a transaction is stored.
+#[derive(Default)]
+pub(crate) struct Outbox {
+    newest: Option<i64>,
+    gone_events: Vec<EventId>,
+    gone_camera: Option<CameraId>,
+}
+
+#[derive(Queryable)]
+struct JournalRow {
+    seq: i64,
+    kind: String,
+    at_us: i64,
+    camera_id: Option<String>,
+    event_id: Option<String>,
+    data: String,
+}
+
+impl TryFrom<JournalRow> for JournalEntry {
+    type Error = DbError;
+
+    fn try_from(row: JournalRow) -> Result<Self, DbError> {
+        let r#type: MessageType = parse("journal entry", &row.kind)?;
+        // The data is JSON that this crate wrote: it goes into the message as it is.
+        let text = format!(
+            r#"{{"seq":{},"type":"{}","timestamp":"{}","data":{}}}"#,
+            row.seq,
+            r#type,
+            Timestamp::from_micros(row.at_us),
+            row.data
+        );
+        Ok(Self {
+            seq: row.seq,
+            r#type,
+            camera_id: parse_opt("journal entry", row.camera_id.as_ref())?,
+            event_id: parse_opt("journal entry", row.event_id.as_ref())?,
+            text,
+        })
+    }
+}
+
+impl Tx<'_> {
+    /// Appends to the journal; every other lock of the transaction must be taken before.
+    pub(crate) fn append(&mut self, entry: &NewEntry<'_>, now: Timestamp) -> Result<i64, DbError> {
+        if self.conn.is_postgres() {
+            diesel::sql_query("SELECT pg_advisory_xact_lock($1)").bind::<BigInt, _>(APPEND_LOCK).execute(self.conn)?;
+        }
+        let seq: i64 = diesel::insert_into(journal::table)
+            .values((
+                journal::kind.eq(entry.r#type.as_str()),
+                journal::at_us.eq(now.as_micros()),
+                journal::camera_id.eq(entry.camera_id.map(|c| c.to_string())),
+                journal::event_id.eq(entry.event_id.map(|e| e.to_string())),
+                journal::data.eq(entry.data),
+            ))
+            .returning(journal::seq)
+            .get_result(self.conn)?;
+        self.outbox.newest = Some(seq);
+        Ok(seq)
+    }
+
+    /// Appends a message about a camera.
+    pub(crate) fn tell_camera<T: Serialize>(
+        &mut self,
+        r#type: MessageType,
+        camera: CameraId,
+        data: &T,
+        now: Timestamp,
+    ) -> Result<i64, DbError> {
+        let data = json("data", data)?;
+        self.append(&NewEntry { r#type, camera_id: Some(camera), event_id: None, data: &data }, now)
+    }
+
+    /// Takes what was said about an event out of the journal's content: only its `event.deleted` may be read again.
+    pub(crate) fn forget_event(&mut self, id: EventId) -> Result<(), DbError> {
+        diesel::update(journal::table.filter(journal::event_id.eq(id.to_string())))
+            .set(journal::data.eq("null"))
+            .execute(self.conn)?;
+        self.outbox.gone_events.push(id);
+        Ok(())
+    }
+
+    /// The same for all events of a camera, while they are still there.
+    pub(crate) fn forget_events_of(&mut self, camera: CameraId) -> Result<(), DbError> {
+        diesel::sql_query(
+            "UPDATE journal SET data = 'null' WHERE event_id IN (SELECT id FROM event WHERE camera_id = $1)",
+        )
+        .bind::<Text, _>(camera.to_string())
+        .execute(self.conn)?;
+        self.outbox.gone_camera = Some(camera);
+        Ok(())
+    }
+}
+
+/// The bounds as one statement sees them.
+pub(crate) fn bounds(conn: &mut DbConn) -> Result<JournalBounds, DbError> {
+    let (oldest, newest): (Option<i64>, Option<i64>) =
+        journal::table.select((diesel::dsl::min(journal::seq), diesel::dsl::max(journal::seq))).get_result(conn)?;
+    let newest = newest.unwrap_or(0);
+    Ok(JournalBounds { oldest: oldest.unwrap_or(newest + 1), newest })
+}
+
+/// Entries after a number, oldest first; those about events that are gone are left out.
+fn load(conn: &mut DbConn, after: i64, limit: u32, types: Option<&[MessageType]>) -> Result<Vec<JournalRow>, DbError> {
+    let mut query: journal::BoxedQuery<'_, MultiBackend> = journal::table.into_boxed();
+    query = query
+        .filter(journal::seq.gt(after))
+        .filter(sql::<Bool>(
+            "(journal.event_id IS NULL OR journal.type = 'event.deleted' \
+             OR EXISTS (SELECT 1 FROM event WHERE event.id = journal.event_id))",
+        ))
+        .order(journal::seq.asc())
+        .limit(limit.into());
+    if let Some(types) = types {
+        query = query.filter(journal::kind.eq_any(types.iter().map(|t| t.as_str())));
+    }
+    Ok(query.load(conn)?)
+}
+
+impl Database {
+    /// Messages with a number above `after`, oldest first, at most `limit`, of the given types. Messages about an event
+    /// that is gone are left out, its `event.deleted` is not.
+    ///
+    /// # Errors
+    /// `Busy`, `Unavailable`.
+    pub async fn journal_after(
+        &self,
+        after: i64,
+        limit: u32,
+        types: Option<&[MessageType]>,
+    ) -> Result<Vec<Message>, DbError> {
+        let types = types.map(<[MessageType]>::to_vec);
+        self.read(move |c| {
+            load(c, after, limit, types.as_deref())?
+                .into_iter()
+                .map(|row| {
+                    Ok(Message {
+                        seq: row.seq,
+                        r#type: parse("journal entry", &row.kind)?,
+                        timestamp: Timestamp::from_micros(row.at_us),
+                        data: from_json("journal entry", &row.data)?,
+                    })
+                })
+                .collect()
+        })
+        .await
+    }
+
+    /// The oldest and the newest entry that is kept.
+    ///
+    /// # Errors
+    /// `Busy`, `Unavailable`.
+    pub async fn journal_bounds(&self) -> Result<JournalBounds, DbError> {
+        self.read(bounds).await
+    }
+
+    /// The number of the newest stored message; changes only after that message can be read.
+    #[must_use]
+    pub fn journal_watch(&self) -> watch::Receiver<i64> {
+        self.inner.journal.newest.subscribe()
+    }
+
+    /// Messages with a number above `after`, oldest first, at most `limit`, each serialised once for all readers; the
+    /// newest few thousand come from memory. Fewer than `limit` are all there were. Whether something after `after` is no longer kept is told by
+    /// [`Database::journal_bounds`].
+    ///
+    /// # Errors
+    /// `Busy`, `Unavailable`.
+    pub async fn journal_tail(&self, after: i64, limit: u32) -> Result<Vec<Arc<JournalEntry>>, DbError> {
+        let cache = &self.inner.journal;
+        loop {
+            match cache.look(after, limit) {
+                Look::Served(entries) => return Ok(entries),
+                Look::TooOld => return self.load_entries(after, limit).await,
+                Look::Behind => {}
+            }
+            // One reader fetches for all; the others find the entries in memory when they get the turn.
+            let _turn = cache.filling.lock().await;
+            let Some((from, purges)) = cache.missing() else { continue };
+            let goal = *cache.newest.borrow();
+            let entries = self.load_entries(from, READ_AT_ONCE).await?;
+            cache.fill(entries, goal, purges);
+        }
+    }
+
+    async fn load_entries(&self, after: i64, limit: u32) -> Result<Vec<Arc<JournalEntry>>, DbError> {
+        self.read(move |c| {
+            load(c, after, limit, None)?.into_iter().map(|row| JournalEntry::try_from(row).map(Arc::new)).collect()
+        })
+        .await
+    }
+
+    /// Removes entries older than a moment and tells how many. The newest entry always stays: it keeps the place.
+    ///
+    /// # Errors
+    /// `Busy`, `Unavailable`.
+    pub async fn journal_trim(&self, before: Timestamp) -> Result<u64, DbError> {
+        self.write(move |tx| {
+            let newest = bounds(tx.conn)?.newest;
+            let old = journal::table.filter(journal::at_us.lt(before.as_micros())).filter(journal::seq.lt(newest));
+            let n = diesel::delete(old).execute(tx.conn)?;
+            Ok(u64::try_from(n).unwrap_or(u64::MAX))
+        })
+        .await
+    }
+}
+
+/// The newest entries in memory, and the news of newer ones.
+pub(crate) struct JournalCache {
+    newest: watch::Sender<i64>,
+    kept: Mutex<Kept>,
+    filling: tokio::sync::Mutex<()>,
+}
+
+struct Kept {
+    /// Everything above this number and up to `up_to` that may be replayed is in `entries`.
+    floor: i64,
+    up_to: i64,
+    entries: VecDeque<Arc<JournalEntry>>,
+    bytes: usize,
+    /// Grows whenever entries are taken out because their event is gone.
+    purges: u64,
+}
+
+enum Look {
+    Served(Vec<Arc<JournalEntry>>),
+    /// Older entries than those in memory are wanted.
+    TooOld,
+    /// Newer entries than those in memory exist.
+    Behind,
+}
+
+impl JournalCache {
+    pub(crate) fn new(newest: i64) -> Self {
+        let kept = Kept { floor: newest, up_to: newest, entries: VecDeque::new(), bytes: 0, purges: 0 };
+        Self { newest: watch::Sender::new(newest), kept: Mutex::new(kept), filling: tokio::sync::Mutex::new(()) }
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many entries are in memory.
+    #[cfg(test)]
+    pub(crate) fn held(&self) -> usize {
+        self.kept().entries.len()
+    }
+
+    /// Takes notice of a transaction that has just been stored.
+    pub(crate) fn committed(&self, outbox: Outbox) {
+        if !outbox.gone_events.is_empty() || outbox.gone_camera.is_some() {
+            let mut kept = self.kept();
+            kept.purges += 1;
+            kept.entries.retain(|e| {
+                let gone = e.event_id.is_some_and(|id| outbox.gone_events.contains(&id))
+                    || (e.event_id.is_some() && e.camera_id.is_some() && e.camera_id == outbox.gone_camera);
+                !gone || e.r#type == MessageType::EventDeleted
+            });
+            kept.bytes = kept.entries.iter().map(|e| e.text.len()).sum();
+        }
+        if let Some(seq) = outbox.newest {
+            // Two transactions may arrive here in the other order than they were stored.
+            self.newest.send_if_modified(|newest| {
+                let is_newer = seq > *newest;
+                *newest = seq.max(*newest);
+                is_newer
+            });
+        }
+    }
+
+    fn look(&self, after: i64, limit: u32) -> Look {
+        let newest = *self.newest.borrow();
+        let kept = self.kept();
+        if after < kept.floor {
+            return Look::TooOld;
+        }
+        let first = kept.entries.partition_point(|e| e.seq <= after);
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+        // A short answer promises that there was no more: it has to be up to date.
+        if kept.up_to < newest && after < newest && kept.entries.len() - first < limit {
+            return Look::Behind;
+        }
+        Look::Served(kept.entries.iter().skip(first).take(limit).cloned().collect())
+    }
+
+    /// From where on entries have to be read, and the number of purges before that reading.
+    fn missing(&self) -> Option<(i64, u64)> {
+        let newest = *self.newest.borrow();
+        let kept = self.kept();
+        (kept.up_to < newest).then_some((kept.up_to, kept.purges))
+    }
+
+    /// Keeps what was read from `up_to` on, when `goal` was the newest number before reading.
+    fn fill(&self, entries: Vec<Arc<JournalEntry>>, goal: i64, purges: u64) {
+        let mut kept = self.kept();
+        if kept.purges != purges {
+            // An event may have gone after its entries were read: they are read again.
+            return;
+        }
+        let is_last = entries.len() < usize::try_from(READ_AT_ONCE).unwrap_or(usize::MAX);
+        let last = entries.last().map_or(kept.up_to, |e| e.seq);
+        // A short answer holds everything up to the goal; the numbers between belong to events that are gone.
+        kept.up_to = if is_last { last.max(goal) } else { last };
+        for entry in entries {
+            kept.bytes += entry.text.len();
+            kept.entries.push_back(entry);
+        }
+        while kept.entries.len() > CACHE_ENTRIES || kept.bytes > CACHE_BYTES {
+            let Some(oldest) = kept.entries.pop_front() else { break };
+            kept.bytes -= oldest.text.len();
+            kept.floor = oldest.seq;
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! What Argus remembers: cameras, events, their receipts, the queue of descriptions, the journal, coverage, API keys and
+//! settings, in SQLite or PostgreSQL.
+//!
+//! One set of queries serves both. Every call is one transaction on a thread where blocking is allowed; what changed and
+//! the journal entry that says so are stored together or not at all. The crate knows neither who asks nor what the words
+//! mean: no HTTP, no cameras, no clock (time is an argument), no media files.
+//!
+//! ```
+//! use argus_core::camera::{Camera, CameraFields, SourceType};
+//! use argus_core::{CameraId, Timestamp};
+//! use argus_db::{Database, DatabaseConfig, SealKey};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let folder = tempfile::tempdir()?;
+//! let db = Database::open(DatabaseConfig::new(folder.path().join("argus.db"), SealKey::new([7; 32]))).await?;
+//!
+//! let now: Timestamp = "2025-12-23T10:30:00Z".parse()?;
+//! let config = CameraFields::new("Front door", SourceType::Test).check()?;
+//! let camera = Camera { id: CameraId::new(now), created_at: now, updated_at: now, config };
+//! db.camera_insert(camera.clone()).await?;
+//!
+//! assert_eq!(db.camera_all().await?, [camera]);
+//! assert_eq!(db.journal_after(0, 10, None).await?.len(), 1);
+//! # Ok(())
+//! # }
+//! ```
+
+mod analyses;
+mod api_keys;
+mod cameras;
+mod conn;
+mod coverage;
+mod database;
+mod error;
+mod events;
+mod jobs;
+mod journal;
+mod migrate;
+mod page;
+mod schema;
+mod seal;
+mod search;
+mod settings;
+#[cfg(test)]
+mod tests;
+mod value;
+
+pub use api_keys::ApiKeyUse;
+pub use cameras::{CameraFilter, CameraLastState};
+pub use coverage::{CoverageInterval, CoverageState};
+pub use database::{Database, DatabaseConfig, DbUrl};
+pub use error::DbError;
+pub use events::{
+    ClipState, DescriptionPlan, EventChange, EventFilter, EventPage, FramesState, NewFrame, Paging, Sort, StoredFrame,
+    UnfinishedEvent,
+};
+pub use jobs::{Job, JobCounts};
+pub use journal::{JournalBounds, JournalEntry};
+pub use migrate::Migrator;
+pub use page::Page;
+pub use seal::SealKey;

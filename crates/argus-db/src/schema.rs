@@ -1,0 +1,206 @@
+//! The tables as diesel sees them; the same for both dialects.
+//!
+//! `event` leaves out the row number that the full-text index of SQLite needs and the word list of PostgreSQL: only
+//! `search.rs` names them.
+
+use diesel::{allow_tables_to_appear_in_same_query, table};
+
+table! {
+    camera (id) {
+        id -> Text,
+        name -> Text,
+        name_key -> Text,
+        created_us -> BigInt,
+        updated_us -> BigInt,
+        source_type -> Text,
+        rtsp_url -> Nullable<Text>,
+        username -> Nullable<Text>,
+        password -> Nullable<Text>,
+        rtsp_transport -> Text,
+        device_index -> Nullable<Integer>,
+        file_path -> Nullable<Text>,
+        looped -> Bool,
+        test_pattern -> Nullable<Text>,
+        is_enabled -> Bool,
+        frame_rate -> Integer,
+        motion_enabled -> Bool,
+        motion_sensitivity -> Text,
+        motion_cooldown_s -> Integer,
+        pre_roll_s -> Integer,
+        post_roll_s -> Integer,
+        max_event_s -> Integer,
+        analysis_mode -> Text,
+        prompt_override -> Nullable<Text>,
+        zones -> Text,
+        schedule -> Nullable<Text>,
+        status -> Text,
+        status_us -> BigInt,
+        last_error -> Nullable<Text>,
+        last_error_kind -> Nullable<Text>,
+    }
+}
+
+table! {
+    event (id) {
+        id -> Text,
+        camera_id -> Text,
+        created_us -> BigInt,
+        updated_us -> BigInt,
+        started_us -> BigInt,
+        ended_us -> Nullable<BigInt>,
+        last_motion_us -> BigInt,
+        detected_us -> BigInt,
+        described_us -> Nullable<BigInt>,
+        source_type -> Text,
+        detection_type -> Text,
+        objects -> Text,
+        description -> Text,
+        search_text -> Text,
+        description_status -> Text,
+        status_reason -> Nullable<Text>,
+        confidence -> Integer,
+        ai_confidence -> Nullable<Integer>,
+        low_confidence -> Bool,
+        zones -> Text,
+        motion -> Nullable<Text>,
+        is_doorbell_ring -> Bool,
+        provider_used -> Nullable<Text>,
+        model -> Nullable<Text>,
+        analysis_mode -> Nullable<Text>,
+        frame_count_used -> Nullable<Integer>,
+        fallback_reason -> Nullable<Text>,
+        ai_cost -> Nullable<Double>,
+        tokens_used -> Nullable<BigInt>,
+        ai_response_time_ms -> Nullable<BigInt>,
+        reanalysis_count -> Integer,
+        reanalyzed_us -> Nullable<BigInt>,
+        alert_triggered -> Bool,
+        protect_event_id -> Nullable<Text>,
+        smart_detection_type -> Nullable<Text>,
+        correlation_group_id -> Nullable<Text>,
+        thumb_stored -> Bool,
+        clip_state -> Text,
+        clip_bytes -> Nullable<BigInt>,
+        clip_from_us -> Nullable<BigInt>,
+        clip_until_us -> Nullable<BigInt>,
+        frames_state -> Text,
+    }
+}
+
+table! {
+    event_frame (event_id, idx) {
+        event_id -> Text,
+        idx -> Integer,
+        offset_ms -> BigInt,
+        sha256 -> Text,
+        width -> Integer,
+        height -> Integer,
+        bytes -> BigInt,
+        stored -> Bool,
+    }
+}
+
+table! {
+    event_count (camera_id, detection_type, hour_us) {
+        camera_id -> Text,
+        detection_type -> Text,
+        hour_us -> BigInt,
+        events -> BigInt,
+    }
+}
+
+table! {
+    analysis (id) {
+        id -> Text,
+        event_id -> Text,
+        created_us -> BigInt,
+        finished_us -> Nullable<BigInt>,
+        asked_by -> Text,
+        status -> Text,
+        provider -> Nullable<Text>,
+        provider_id -> Nullable<Text>,
+        provider_name -> Nullable<Text>,
+        model -> Nullable<Text>,
+        analysis_mode -> Text,
+        parameters -> Text,
+        prompt -> Text,
+        frames -> Text,
+        description -> Nullable<Text>,
+        confidence -> Nullable<Integer>,
+        objects -> Text,
+        tokens_input -> Nullable<BigInt>,
+        tokens_output -> Nullable<BigInt>,
+        tokens_used -> Nullable<BigInt>,
+        cost -> Nullable<Double>,
+        cost_estimated -> Bool,
+        latency_ms -> Nullable<BigInt>,
+        fallback_path -> Text,
+        raw_answer -> Nullable<Text>,
+        error -> Nullable<Text>,
+    }
+}
+
+table! {
+    analysis_job (event_id) {
+        event_id -> Text,
+        state -> Text,
+        asked_by -> Text,
+        priority -> Integer,
+        attempts -> Integer,
+        created_us -> BigInt,
+        not_before_us -> BigInt,
+        lease_until_us -> BigInt,
+        facts -> Nullable<Text>,
+    }
+}
+
+table! {
+    journal (seq) {
+        seq -> BigInt,
+        #[sql_name = "type"]
+        kind -> Text,
+        at_us -> BigInt,
+        camera_id -> Nullable<Text>,
+        event_id -> Nullable<Text>,
+        data -> Text,
+    }
+}
+
+table! {
+    coverage (id) {
+        id -> BigInt,
+        camera_id -> Text,
+        from_us -> BigInt,
+        until_us -> Nullable<BigInt>,
+        state -> Text,
+        reason -> Nullable<Text>,
+    }
+}
+
+table! {
+    api_key (id) {
+        id -> Text,
+        name -> Text,
+        prefix -> Text,
+        sha256 -> Text,
+        scopes -> Text,
+        expires_us -> Nullable<BigInt>,
+        rate_limit_per_minute -> Integer,
+        usage_count -> BigInt,
+        last_used_us -> Nullable<BigInt>,
+        last_used_ip -> Nullable<Text>,
+        created_us -> BigInt,
+        created_by -> Nullable<Text>,
+        revoked_us -> Nullable<BigInt>,
+    }
+}
+
+table! {
+    setting (name) {
+        name -> Text,
+        json -> Text,
+        updated_us -> BigInt,
+    }
+}
+
+allow_tables_to_appear_in_same_query!(journal, event);

@@ -1,0 +1,102 @@
+//! Full text: the one file that knows both dialects' indexes.
+//!
+//! Words are found here, not by the databases, so that both agree with the contract to the letter: a word is a run of
+//! letters and digits, everything else separates, case does not count, and a query's word finds what begins with it. The
+//! databases are given words with one blank between them and keep each as it is.
+
+use diesel::dsl::{AsExprOf, sql};
+use diesel::expression::{SqlLiteral, UncheckedBind};
+use diesel::sql_types::{Bool, Text};
+
+use crate::value::fold;
+
+/// Longest word that is kept; of longer ones the beginning counts. PostgreSQL takes words of 2046 bytes at most.
+const WORD_CHARS: usize = 255;
+
+/// The words of a text in order, case folded.
+fn words(text: &str) -> impl Iterator<Item = String> {
+    // Folding first: it can turn one character into several, of which some are marks.
+    fold(text)
+        .split(|c: char| !c.is_alphanumeric())
+        .filter(|w| !w.is_empty())
+        .map(|w| w.chars().take(WORD_CHARS).collect())
+        .collect::<Vec<String>>()
+        .into_iter()
+}
+
+/// What is kept of a description for searching.
+pub(crate) fn search_text(description: &str) -> String {
+    words(description).collect::<Vec<_>>().join(" ")
+}
+
+/// What a query asks for.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Search {
+    /// Empty: no filter.
+    Everything,
+    /// No word in it: nothing matches, and the database is not asked.
+    Nothing,
+    /// Every one of these begins a word.
+    Words(Vec<String>),
+}
+
+impl Search {
+    pub(crate) fn parse(q: Option<&str>) -> Self {
+        match q {
+            None | Some("") => Self::Everything,
+            Some(q) => {
+                let mut all: Vec<String> = words(q).collect();
+                all.sort();
+                all.dedup();
+                if all.is_empty() { Self::Nothing } else { Self::Words(all) }
+            }
+        }
+    }
+}
+
+/// A condition on `event`: its description has a word for each of these.
+pub(crate) type WordsCondition = SqlLiteral<Bool, UncheckedBind<SqlLiteral<Bool>, AsExprOf<String, Text>>>;
+
+/// The condition in the dialect of the connection. Words hold only letters and digits, so quoting cannot be broken out
+/// of; they are quoted because `AND`, `NEAR` and the like are words too.
+pub(crate) fn condition(words: &[String], postgres: bool) -> WordsCondition {
+    if postgres {
+        let query = words.iter().map(|w| format!("'{w}':*")).collect::<Vec<_>>().join(" & ");
+        sql::<Bool>("event.search_words @@ CAST(").bind::<Text, _>(query).sql(" AS tsquery)")
+    } else {
+        let query = words.iter().map(|w| format!("\"{w}\"*")).collect::<Vec<_>>().join(" ");
+        sql::<Bool>("event.seq IN (SELECT rowid FROM event_fts WHERE event_fts MATCH ").bind::<Text, _>(query).sql(")")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(q: &str, expected: &[&str]) {
+        let got = match Search::parse(Some(q)) {
+            Search::Words(words) => words,
+            Search::Nothing => Vec::new(),
+            Search::Everything => vec!["everything".into()],
+        };
+        assert_eq!(got, expected, "{q:?}");
+    }
+
+    #[test]
+    fn words_are_runs_of_letters_and_digits() {
+        check("A person, at the door!", &["a", "at", "door", "person", "the"]);
+        check("red-car.3 RED", &["3", "car", "red"]);
+        check("\"*'()&|!:\\", &[]);
+        check("NEAR(a b) OR c", &["a", "b", "c", "near", "or"]);
+        check("Ärger groß ΟΔΟΣ 人物", &["gross", "ärger", "οδοσ", "人物"]);
+        check("", &["everything"]);
+        check("\0", &[]);
+    }
+
+    #[test]
+    fn nothing_to_search_is_no_filter() {
+        assert_eq!(Search::parse(None), Search::Everything);
+        assert_eq!(search_text("A person -- at 10:30"), "a person at 10 30");
+        assert_eq!(search_text(&"x".repeat(5000)).len(), WORD_CHARS);
+    }
+}

@@ -1,0 +1,130 @@
+//! The queue of descriptions.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use argus_core::describe::{AnalysisTrigger, EventFacts};
+use argus_core::event::{DescriptionStatus, DetectionType, StatusReason};
+use argus_core::{CameraId, EventId};
+
+use super::{TestDb, at, camera, new_event, on_both, open_event};
+use crate::{DescriptionPlan, EventChange, JobCounts};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+async fn queue(t: &TestDb, n: i64) -> (CameraId, Vec<EventId>) {
+    let c = t.db.camera_insert(camera("A")).await.unwrap().id;
+    let mut all = Vec::new();
+    for i in 0..n {
+        let e = open_event(&t.db, c, at(i)).await.id;
+        assert!(t.db.job_ready(e, None, at(i)).await.unwrap());
+        all.push(e);
+    }
+    (c, all)
+}
+
+on_both! {
+    async fn a_job_waits_is_ready_is_leased_and_done(t) {
+        let c = t.db.camera_insert(camera("A")).await.unwrap().id;
+        let e = open_event(&t.db, c, at(0)).await.id;
+        assert_eq!(t.db.job_lease(at(99), MINUTE, 5).await.unwrap(), []);
+        assert_eq!(t.db.job_next_at().await.unwrap(), None);
+        assert!(t.db.job_ready(e, None, at(10)).await.unwrap());
+        assert!(!t.db.job_ready(e, None, at(20)).await.unwrap(), "once only");
+        assert_eq!(t.db.job_next_at().await.unwrap(), Some(at(10)));
+        assert_eq!(t.db.job_lease(at(9), MINUTE, 5).await.unwrap(), []);
+        let jobs = t.db.job_lease(at(10), MINUTE, 5).await.unwrap();
+        assert_eq!((jobs.len(), jobs[0].event_id, jobs[0].attempts, jobs[0].trigger, jobs[0].lease_until),
+            (1, e, 1, AnalysisTrigger::Initial, at(70)));
+        assert_eq!(t.db.job_lease(at(69), MINUTE, 5).await.unwrap(), []);
+        assert_eq!(t.db.jobs_count().await.unwrap(), JobCounts { leased: 1, ..Default::default() });
+        assert!(t.db.job_retry(e, at(300)).await.unwrap());
+        assert_eq!(t.db.job_lease(at(299), MINUTE, 5).await.unwrap(), []);
+        let jobs = t.db.job_lease(at(300), MINUTE, 5).await.unwrap();
+        assert_eq!((jobs[0].attempts, jobs[0].trigger), (2, AnalysisTrigger::Retry));
+        assert!(t.db.job_finish(e).await.unwrap());
+        assert!(!t.db.job_finish(e).await.unwrap() && !t.db.job_retry(e, at(0)).await.unwrap());
+        assert_eq!(t.db.jobs_count().await.unwrap(), JobCounts::default());
+    }
+
+    async fn what_was_measured_comes_with_the_job(t) {
+        let c = t.db.camera_insert(camera("A")).await.unwrap().id;
+        let facts = EventFacts {
+            camera_name: "A".into(),
+            started_at: at(0),
+            duration_ms: Some(7250),
+            detection_type: DetectionType::Motion,
+            zones: vec!["Yard".into()],
+            area: None,
+            largest_ratio: Some(0.1),
+            first_center: Some((0.1, 0.9)),
+            last_center: None,
+            confidence: 66,
+        };
+        let e = open_event(&t.db, c, at(0)).await.id;
+        t.db.job_ready(e, Some(facts.clone()), at(1)).await.unwrap();
+        assert_eq!(t.db.job_lease(at(1), MINUTE, 1).await.unwrap()[0].facts, Some(facts));
+        // One bad row does not hold up the queue.
+        t.raw("UPDATE analysis_job SET facts = 'x'");
+        assert_eq!(t.db.job_lease(at(61), MINUTE, 1).await.unwrap()[0].facts, None);
+    }
+
+    async fn a_lease_that_ran_out_is_taken_again(t) {
+        let (_, all) = queue(&t, 1).await;
+        t.db.job_lease(at(10), MINUTE, 1).await.unwrap();
+        assert_eq!(t.db.job_next_at().await.unwrap(), Some(at(70)));
+        let again = t.db.job_lease(at(70), MINUTE, 1).await.unwrap();
+        assert_eq!((again[0].event_id, again[0].attempts), (all[0], 2));
+    }
+
+    async fn the_urgent_go_first_then_the_oldest(t) {
+        let (c, all) = queue(&t, 3).await;
+        let new = new_event(c, at(50));
+        t.db.event_open(new.clone(), at(50), DescriptionPlan::Job { priority: 10 }).await.unwrap();
+        t.db.job_ready(new.id, None, at(51)).await.unwrap();
+        let order: Vec<EventId> = t.db.job_lease(at(60), MINUTE, 3).await.unwrap().iter().map(|j| j.event_id).collect();
+        assert_eq!(order, [new.id, all[0], all[1]]);
+    }
+
+    async fn each_job_goes_to_one_of_eight_workers(t) {
+        let (_, all) = queue(&t, 60).await;
+        let other = t.again().await;
+        let workers: Vec<_> = (0..8).map(|i| {
+            let db = if i % 2 == 0 { t.db.clone() } else { other.clone() };
+            tokio::spawn(async move {
+                let mut mine = Vec::new();
+                loop {
+                    let some = db.job_lease(at(100), MINUTE, 3).await.unwrap();
+                    // Passed-by rows may make an answer short; only the count tells that all are taken.
+                    if some.is_empty() && db.jobs_count().await.unwrap().ready == 0 {
+                        return mine;
+                    }
+                    mine.extend(some.into_iter().map(|j| j.event_id));
+                }
+            })
+        }).collect();
+        let mut taken: HashMap<EventId, usize> = HashMap::new();
+        for worker in workers {
+            for e in worker.await.unwrap() {
+                *taken.entry(e).or_default() += 1;
+            }
+        }
+        assert_eq!(taken.len(), all.len());
+        assert!(taken.values().all(|&n| n == 1), "{taken:?}");
+    }
+
+    async fn after_a_crash_every_pending_event_has_a_job_that_can_be_taken(t) {
+        let (c, all) = queue(&t, 3).await;
+        t.db.job_lease(at(10), MINUTE, 1).await.unwrap();
+        t.db.job_finish(all[1]).await.unwrap();
+        t.db.job_finish(all[2]).await.unwrap();
+        let skip = EventChange::Undescribed { status: DescriptionStatus::Skipped, reason: StatusReason::NoPicture };
+        t.db.event_change(all[2], vec![skip], at(11)).await.unwrap();
+        let waiting = open_event(&t.db, c, at(12)).await.id;
+        assert_eq!(t.db.jobs_count().await.unwrap(), JobCounts { waiting: 1, ready: 0, leased: 1 });
+        assert_eq!(t.db.jobs_recover(at(20)).await.unwrap(), (2, 1));
+        assert_eq!(t.db.jobs_count().await.unwrap(), JobCounts { waiting: 0, ready: 3, leased: 0 });
+        let order: Vec<EventId> = t.db.job_lease(at(20), MINUTE, 9).await.unwrap().iter().map(|j| j.event_id).collect();
+        assert_eq!(order, [all[0], all[1], waiting]);
+    }
+}

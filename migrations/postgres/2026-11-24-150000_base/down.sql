@@ -1,0 +1,10 @@
+DROP TABLE setting;
+DROP TABLE api_key;
+DROP TABLE coverage;
+DROP TABLE journal;
+DROP TABLE analysis_job;
+DROP TABLE analysis;
+DROP TABLE event_count;
+DROP TABLE event_frame;
+DROP TABLE event;
+DROP TABLE camera;

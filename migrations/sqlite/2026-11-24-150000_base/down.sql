@@ -1,0 +1,14 @@
+DROP TABLE setting;
+DROP TABLE api_key;
+DROP TABLE coverage;
+DROP TABLE journal;
+DROP TABLE analysis_job;
+DROP TABLE analysis;
+DROP TABLE event_count;
+DROP TABLE event_frame;
+DROP TRIGGER event_fts_update;
+DROP TRIGGER event_fts_delete;
+DROP TRIGGER event_fts_insert;
+DROP TABLE event_fts;
+DROP TABLE event;
+DROP TABLE camera;
