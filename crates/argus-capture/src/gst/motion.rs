@@ -1,0 +1,115 @@
+//! The motion path: decoded pictures, thinned to the wanted rate and reduced to small grey ones.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use argus_core::{Picture, Timestamp};
+use argus_motion::Reducer;
+use gstreamer as gst;
+use gstreamer_app::AppSinkCallbacks;
+use gstreamer_video::{VideoFrameExt, VideoFrameRef, VideoInfo};
+
+use crate::CaptureError;
+use crate::gst::decode::{Decode, stream_us};
+use crate::queue::Queue;
+use crate::ring::AccessUnit;
+use crate::thin::Thin;
+
+/// Units that may wait for the decoder: two seconds at 30 a second.
+const WAITING_MAX: u64 = 60;
+
+/// Turns decoded samples into pictures.
+#[derive(Default)]
+pub(crate) struct Shrink {
+    known: Option<(gst::Caps, VideoInfo, Reducer)>,
+}
+
+impl Shrink {
+    /// The small grey picture of a sample, and the size of the full one.
+    pub(crate) fn reduce(&mut self, sample: &gst::Sample) -> Result<(argus_core::LumaPlane, (u32, u32)), CaptureError> {
+        let bad = |what: &str| CaptureError::Decode(what.to_owned());
+        let caps = sample.caps_owned().ok_or_else(|| bad("a picture without a format"))?;
+        let buffer = sample.buffer().ok_or_else(|| bad("a picture without bytes"))?;
+        if self.known.as_ref().is_none_or(|(known, ..)| *known != caps) {
+            let info = VideoInfo::from_caps(&caps).map_err(|e| CaptureError::Pipeline("read", e.into()))?;
+            let reducer = Reducer::new(info.width(), info.height());
+            self.known = Some((caps, info, reducer));
+        }
+        let Some((_, info, reducer)) = &mut self.known else { return Err(bad("a picture without a format")) };
+        let frame = VideoFrameRef::from_buffer_ref_readable(buffer, info)
+            .map_err(|e| CaptureError::Pipeline("read", e.into()))?;
+        let luma = frame.plane_data(0).map_err(|e| CaptureError::Pipeline("read", e.into()))?;
+        let stride = frame.plane_stride().first().copied().unwrap_or(0);
+        let stride = usize::try_from(stride).map_err(|e| CaptureError::Pipeline("read", e.into()))?;
+        let plane = reducer.reduce(luma, stride, Vec::new()).map_err(CaptureError::Reduce)?;
+        Ok((plane, (info.width(), info.height())))
+    }
+}
+
+/// The decoder of one session's motion path.
+#[derive(Debug)]
+pub(crate) struct MotionDecoder {
+    decode: Decode,
+    /// Units that may wait; more than usual after a group was fed at once.
+    allowed: u64,
+}
+
+impl MotionDecoder {
+    /// A decoder whose pictures go to `queue`, at most `rate` a second. `first`: the unit it begins with.
+    pub(crate) fn new(first: &AccessUnit, rate: u8, nth: usize, queue: Arc<Queue>) -> Result<Self, CaptureError> {
+        let base_us = first.pts_us;
+        let origin_us = first.at.as_micros().saturating_sub(first.pts_us);
+        let session = first.session;
+        let (mut thin, mut shrink) = (Thin::new(rate), Shrink::default());
+        let callbacks = AppSinkCallbacks::builder()
+            .new_sample(move |sink| {
+                let sample = sink.pull_sample().map_err(|_flushing| gst::FlowError::Eos)?;
+                let Some(pts) = sample.buffer().and_then(gst::BufferRef::pts) else {
+                    return Ok(gst::FlowSuccess::Ok);
+                };
+                let pts_us = stream_us(pts, base_us);
+                if !thin.take(pts_us) {
+                    return Ok(gst::FlowSuccess::Ok);
+                }
+                match shrink.reduce(&sample) {
+                    Ok((luma, full_size)) => {
+                        let taken_at = Timestamp::from_micros(origin_us.saturating_add(pts_us));
+                        queue.push_picture(Picture { taken_at, luma, full_size, session });
+                    }
+                    Err(e) => {
+                        tracing::debug!(error = %argus_core::chain(&e), "a decoded picture could not be used");
+                        queue.push_dropped(1);
+                    }
+                }
+                Ok(gst::FlowSuccess::Ok)
+            })
+            .build();
+        let decode = Decode::new(first.format.codec, base_us, nth, Some(callbacks))?;
+        Ok(Self { decode, allowed: WAITING_MAX })
+    }
+
+    /// Hands over the next unit. `false`: the decoder is too far behind, or has failed; go on at a key frame.
+    pub(crate) fn push(&mut self, unit: &AccessUnit) -> bool {
+        let waiting = self.decode.waiting();
+        if waiting <= WAITING_MAX {
+            self.allowed = WAITING_MAX;
+        }
+        waiting <= self.allowed && self.decode.push(unit)
+    }
+
+    /// Hands over a group of pictures that was skipped until now; all of it, as the ring bounds it.
+    pub(crate) fn push_group(&mut self, units: &[AccessUnit]) -> bool {
+        let n = u64::try_from(units.len()).unwrap_or(u64::MAX);
+        self.allowed = self.decode.waiting().saturating_add(n).saturating_add(WAITING_MAX);
+        units.iter().all(|unit| self.decode.push(unit))
+    }
+
+    pub(crate) fn failed(&self) -> bool {
+        self.decode.failed()
+    }
+
+    /// Waits, at most two seconds, until everything that was handed over has come out.
+    pub(crate) fn drain(&self) {
+        self.decode.drain(Duration::from_secs(2));
+    }
+}
