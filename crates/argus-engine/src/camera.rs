@@ -1,0 +1,385 @@
+//! One task a camera: reads its feed, finds episodes, and keeps what people ask about it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use argus_core::camera::{Camera, CameraConfig};
+use argus_core::journal::CameraStatusChange;
+use argus_core::ports::{FeedHandle, FeedItem, FeedPlan, OpenFeed};
+use argus_core::status::{CameraLive, CameraState, CameraStatus};
+use argus_core::{CameraId, EventId, Picture, Timestamp, chain};
+use argus_db::CoverageState;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{error, info, warn};
+
+use crate::Deps;
+use crate::analyser::{Analyser, Noticed};
+use crate::lifecycle::{EventNews, EventTask, FRAMES_AFTER, OpenEvent};
+
+/// How long a camera that stops waits for its events' last files.
+const STOP_WAIT: Duration = Duration::from_secs(4);
+
+/// What a camera's task is told.
+pub(crate) enum Command {
+    /// The configuration changed.
+    Configure(Box<Camera>),
+    /// End; `abandon`: the camera is being deleted, its events with it.
+    Stop {
+        /// Whether its events are not wanted any more.
+        abandon: bool,
+        /// Told when everything is down.
+        done: oneshot::Sender<()>,
+    },
+}
+
+/// What people ask about a camera while its task runs.
+pub(crate) struct Live {
+    pub(crate) camera: Camera,
+    pub(crate) state: CameraState,
+    pub(crate) status_since: Timestamp,
+    pub(crate) motion_active: bool,
+    pub(crate) event_id: Option<EventId>,
+    pub(crate) feed: Option<Arc<dyn FeedHandle>>,
+}
+
+/// A camera whose task runs.
+#[derive(Clone)]
+pub(crate) struct Slot {
+    pub(crate) live: Arc<Mutex<Live>>,
+    pub(crate) commands: mpsc::Sender<Command>,
+}
+
+impl Slot {
+    /// The answer to `GET /cameras/{id}/status`.
+    pub(crate) fn view(&self, now: Timestamp, timezone: &str) -> CameraLive {
+        let live = lock(&self.live);
+        let config = &live.camera.config;
+        // The feed knows the moving figures (rate, newest picture); status and fault are what was announced.
+        let mut state = live.state.clone();
+        if let Some(feed) = &live.feed {
+            let now = feed.state();
+            state = CameraState { status: state.status, last_error: state.last_error, ..now };
+            state.last_error_kind = live.state.last_error_kind;
+        }
+        CameraLive {
+            camera_id: live.camera.id,
+            is_enabled: config.is_enabled,
+            state,
+            status_since: live.status_since,
+            schedule_active: config.schedule.as_ref().is_none_or(|s| s.is_active(now, timezone)),
+            motion_active: live.motion_active,
+            event_id: live.event_id,
+        }
+    }
+}
+
+/// A lock that outlives a panic elsewhere: the value is replaced whole, never left half-written.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Starts the task of a camera.
+pub(crate) fn start(deps: Arc<Deps>, camera: Camera, last_status: Option<CameraStatus>) -> Slot {
+    let (commands, inbox) = mpsc::channel(8);
+    let live = Arc::new(Mutex::new(Live {
+        state: CameraState::of(if camera.config.is_enabled { CameraStatus::Starting } else { CameraStatus::Stopped }),
+        status_since: deps.clock.now(),
+        motion_active: false,
+        event_id: None,
+        feed: None,
+        camera: camera.clone(),
+    }));
+    let task = Task {
+        analyser: Analyser::new(&camera.config, &deps.settings.timezone),
+        live: Arc::clone(&live),
+        inbox,
+        open: None,
+        events: TaskTracker::new(),
+        give_up: CancellationToken::new(),
+        announced: last_status,
+        camera,
+        deps: Arc::clone(&deps),
+    };
+    deps.tasks.spawn(task.run());
+    Slot { live, commands }
+}
+
+struct Task {
+    deps: Arc<Deps>,
+    camera: Camera,
+    live: Arc<Mutex<Live>>,
+    inbox: mpsc::Receiver<Command>,
+    analyser: Analyser,
+    open: Option<OpenEvent>,
+    events: TaskTracker,
+    give_up: CancellationToken,
+    /// The last status that clients were told of.
+    announced: Option<CameraStatus>,
+}
+
+/// Why the inner loop of a camera ended.
+enum Next {
+    /// Build the feed anew, or none when the camera is not enabled.
+    Reopen,
+    /// End the task.
+    End { abandon: bool, done: Option<oneshot::Sender<()>> },
+}
+
+impl Task {
+    async fn run(mut self) {
+        let (abandon, done) = loop {
+            let next = if self.camera.config.is_enabled { self.capture().await } else { self.rest().await };
+            if let Next::End { abandon, done } = next {
+                break (abandon, done);
+            }
+        };
+        self.finish_events(abandon).await;
+        if let Some(done) = done {
+            // Whoever asked may have stopped waiting.
+            let _ = done.send(());
+        }
+    }
+
+    /// Waits while capture is not wanted.
+    async fn rest(&mut self) -> Next {
+        self.state(CameraState::of(CameraStatus::Stopped)).await;
+        loop {
+            match self.inbox.recv().await {
+                Some(Command::Configure(camera)) => {
+                    if self.configure(*camera) {
+                        return Next::Reopen;
+                    }
+                }
+                Some(Command::Stop { abandon, done }) => return Next::End { abandon, done: Some(done) },
+                None => return Next::End { abandon: false, done: None },
+            }
+        }
+    }
+
+    /// Runs capture until something ends it.
+    async fn capture(&mut self) -> Next {
+        self.state(CameraState::of(CameraStatus::Starting)).await;
+        let OpenFeed { mut stream, handle } = self.deps.feeds.open(self.plan());
+        lock(&self.live).feed = Some(Arc::clone(&handle));
+        let next = loop {
+            tokio::select! {
+                biased;
+                command = self.inbox.recv() => match command {
+                    Some(Command::Configure(camera)) => {
+                        if self.configure(*camera) {
+                            break Next::Reopen;
+                        }
+                    }
+                    Some(Command::Stop { abandon, done }) => break Next::End { abandon, done: Some(done) },
+                    None => break Next::End { abandon: false, done: None },
+                },
+                item = stream.next() => match item {
+                    Some(FeedItem::Picture(picture)) => self.picture(&picture, &handle),
+                    Some(FeedItem::State(state)) => {
+                        let over = state.status == CameraStatus::Stopped;
+                        self.lost_if_not_online(&state);
+                        self.state(state).await;
+                        if over && self.file_ended().await {
+                            break Next::Reopen;
+                        }
+                    }
+                    Some(FeedItem::Dropped { pictures }) => {
+                        warn!(camera.id = %self.camera.id, pictures, "pictures were not looked at: the machine is too slow");
+                    }
+                    None => {
+                        error!(camera.id = %self.camera.id, "capture ended by itself; it is started anew");
+                        break Next::Reopen;
+                    }
+                },
+            }
+        };
+        let noticed = self.analyser.stop(self.deps.clock.now());
+        self.act(noticed, &handle);
+        if let Next::End { abandon: true, .. } = next {
+            self.abandon_open();
+        }
+        // The ring must stay until the events have their pictures and clips.
+        self.finish_events(matches!(next, Next::End { abandon: true, .. })).await;
+        lock(&self.live).feed = None;
+        handle.stop().await;
+        next
+    }
+
+    fn plan(&self) -> FeedPlan {
+        let config = &self.camera.config;
+        FeedPlan {
+            camera_id: self.camera.id,
+            source: config.source.clone(),
+            analysis_rate: config.motion_enabled.then_some(config.frame_rate),
+            // The pictures are chosen at most `FRAMES_AFTER` from the start; a second or two pass until that is done.
+            keep: Duration::from_secs(config.pre_roll_s.into()).max(FRAMES_AFTER) + Duration::from_secs(4),
+        }
+    }
+
+    /// Takes a new configuration; true when the feed must be built anew for it.
+    fn configure(&mut self, camera: Camera) -> bool {
+        let (old, new) = (&self.camera.config, &camera.config);
+        let reopen = old.source != new.source
+            || old.is_enabled != new.is_enabled
+            || old.frame_rate != new.frame_rate
+            || old.motion_enabled != new.motion_enabled
+            || old.pre_roll_s != new.pre_roll_s;
+        if analysis_differs(old, new) {
+            self.analyser.reconfigure(new, &self.deps.settings.timezone);
+        }
+        lock(&self.live).camera = camera.clone();
+        self.camera = camera;
+        reopen
+    }
+
+    fn picture(&mut self, picture: &Picture, handle: &Arc<dyn FeedHandle>) {
+        match self.analyser.look(picture) {
+            Ok(noticed) => self.act(noticed, handle),
+            Err(e) => warn!(camera.id = %self.camera.id, "a picture could not be analysed: {}", chain(&e)),
+        }
+        if let (Some(open), Some(episode)) = (&mut self.open, self.analyser.running()) {
+            if !open.frames_asked && picture.taken_at.since(open.since) >= FRAMES_AFTER {
+                open.frames_asked = true;
+                open.tell(EventNews::FramesDue(Box::new(episode.clone())));
+            }
+        }
+        lock(&self.live).motion_active = self.analyser.is_moving();
+    }
+
+    fn act(&mut self, noticed: Vec<Noticed>, handle: &Arc<dyn FeedHandle>) {
+        for one in noticed {
+            match one {
+                Noticed::Began(episode) => {
+                    let now = self.deps.clock.now();
+                    let id = EventId::new(now);
+                    let (news, inbox) = mpsc::channel(4);
+                    self.open = Some(OpenEvent { id, since: episode.since, frames_asked: false, news });
+                    lock(&self.live).event_id = Some(id);
+                    let task = EventTask {
+                        deps: Arc::clone(&self.deps),
+                        camera: self.camera.clone(),
+                        feed: Arc::clone(handle),
+                        id,
+                        detected_at: now,
+                        news: inbox,
+                        give_up: self.give_up.clone(),
+                    };
+                    self.events.spawn(task.run(episode));
+                }
+                Noticed::Ended { episode, reason, .. } => {
+                    if let Some(open) = self.open.take() {
+                        info!(event.id = %open.id, camera.id = %self.camera.id, %reason, "movement is over");
+                        open.tell(EventNews::Ended(episode));
+                    }
+                    lock(&self.live).event_id = None;
+                }
+            }
+        }
+    }
+
+    fn abandon_open(&mut self) {
+        if let Some(open) = self.open.take() {
+            open.tell(EventNews::Abandoned);
+        }
+    }
+
+    fn lost_if_not_online(&mut self, state: &CameraState) {
+        if state.status == CameraStatus::Online {
+            return;
+        }
+        let noticed = self.analyser.lost(self.deps.clock.now());
+        for one in noticed {
+            if let Noticed::Ended { episode, reason, .. } = one {
+                if let Some(open) = self.open.take() {
+                    info!(event.id = %open.id, camera.id = %self.camera.id, %reason, "the picture was lost during an event");
+                    open.tell(EventNews::Ended(episode));
+                }
+                lock(&self.live).event_id = None;
+            }
+        }
+        lock(&self.live).motion_active = false;
+    }
+
+    /// A file that does not loop is over: as if it had been stopped. True when the camera now rests.
+    async fn file_ended(&mut self) -> bool {
+        let now = self.deps.clock.now();
+        let edit = |camera: &Camera| {
+            Ok::<_, std::convert::Infallible>(CameraConfig { is_enabled: false, ..camera.config.clone() })
+        };
+        match self.deps.db.camera_edit(self.camera.id, now, edit).await {
+            Ok(Ok((_, camera))) => self.configure(camera),
+            Ok(Err(never)) => match never {},
+            Err(e) => {
+                error!(camera.id = %self.camera.id, "the end of the file could not be stored: {}", chain(&e));
+                false
+            }
+        }
+    }
+
+    /// Publishes a state, stores and announces it when the status changed, and keeps account of what is missed.
+    async fn state(&mut self, state: CameraState) {
+        let now = self.deps.clock.now();
+        {
+            let mut live = lock(&self.live);
+            if live.state.status != state.status {
+                live.status_since = now;
+            }
+            live.state = state.clone();
+        }
+        if self.announced == Some(state.status) {
+            return;
+        }
+        let (status, reason) = (state.status, state.last_error.clone());
+        match &reason {
+            Some(reason) => {
+                warn!(camera.id = %self.camera.id, camera.name = %self.camera.config.name, %status, "{reason}")
+            }
+            None => info!(camera.id = %self.camera.id, camera.name = %self.camera.config.name, %status, "camera"),
+        }
+        let change = CameraStatusChange::new(self.camera.id, &self.camera.config.name, state, self.announced);
+        self.announced = Some(status);
+        if let Err(e) = self.deps.db.camera_state_set(change, now).await {
+            warn!(camera.id = %self.camera.id, "the camera's status could not be stored: {}", chain(&e));
+        }
+        let coverage = match status {
+            CameraStatus::Online => CoverageState::Received,
+            CameraStatus::Stopped => CoverageState::Stopped,
+            _ => CoverageState::Missing,
+        };
+        if let Err(e) = self.deps.db.coverage_switch(self.camera.id, now, coverage, reason).await {
+            warn!(camera.id = %self.camera.id, "what was received could not be stored: {}", chain(&e));
+        }
+    }
+
+    /// Waits for the events' tasks, up to a limit.
+    async fn finish_events(&mut self, abandon: bool) {
+        if abandon {
+            self.abandon_open();
+            self.give_up.cancel();
+        }
+        self.events.close();
+        if tokio::time::timeout(STOP_WAIT, self.events.wait()).await.is_err() {
+            warn!(camera.id = %self.camera.id, "events were not finished in time; the next start finishes them");
+            self.give_up.cancel();
+        }
+        self.events.reopen();
+    }
+}
+
+fn analysis_differs(old: &CameraConfig, new: &CameraConfig) -> bool {
+    old.motion_sensitivity != new.motion_sensitivity
+        || old.frame_rate != new.frame_rate
+        || old.zones != new.zones
+        || old.schedule != new.schedule
+        || old.episode_rules() != new.episode_rules()
+}
+
+/// Asks a camera's task to end and waits for it.
+pub(crate) async fn stop(slot: &Slot, id: CameraId, abandon: bool) {
+    let (done, ended) = oneshot::channel();
+    if slot.commands.send(Command::Stop { abandon, done }).await.is_err() || ended.await.is_err() {
+        warn!(camera.id = %id, "the camera's task had ended already");
+    }
+}

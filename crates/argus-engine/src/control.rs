@@ -1,0 +1,184 @@
+//! What the API may ask of the engine.
+
+use std::sync::Arc;
+
+use argus_core::camera::{Camera, CameraConfig, Source};
+use argus_core::journal::DeleteReason;
+use argus_core::media::{camera_prefix, event_prefix};
+use argus_core::ports::{
+    CameraEdit, ComponentHealth, ComponentStatus, Control, ControlError, FeedError, Health, Probe, Still,
+};
+use argus_core::status::{CameraLive, CameraStatus};
+use argus_core::{CameraId, EventId, Faults, Invalid, chain};
+use async_trait::async_trait;
+use tokio::sync::Mutex;
+use tracing::{info, warn};
+
+use crate::Engine;
+use crate::camera::{Command, Slot, lock, start, stop};
+use crate::error::control;
+
+#[async_trait]
+impl Control for Engine {
+    async fn camera_create(&self, config: CameraConfig) -> Result<Camera, ControlError> {
+        self.accepting()?;
+        self.source_check(&config.source).map_err(Faults::from)?;
+        let now = self.deps.clock.now();
+        let camera = Camera { id: CameraId::new(now), created_at: now, updated_at: now, config };
+        let camera = self.deps.db.camera_insert(camera).await.map_err(|e| control("the camera cannot be stored", e))?;
+        info!(camera.id = %camera.id, camera.name = %camera.config.name, "camera added");
+        // The row's journal entry has told the first status already.
+        let told = if camera.config.is_enabled { CameraStatus::Starting } else { CameraStatus::Stopped };
+        let slot = start(Arc::clone(&self.deps), camera.clone(), Some(told));
+        lock(&self.slots).insert(camera.id, slot);
+        Ok(camera)
+    }
+
+    async fn camera_update(&self, id: CameraId, edit: CameraEdit) -> Result<Camera, ControlError> {
+        self.accepting()?;
+        let turn = self.turn(id);
+        let _turn = turn.lock().await;
+        let feeds = Arc::clone(&self.deps.feeds);
+        let checked = move |camera: &Camera| -> Result<CameraConfig, ControlError> {
+            let config = edit(camera)?;
+            if config.source != camera.config.source {
+                feeds.check(&config.source).map_err(Faults::from)?;
+            }
+            Ok(config)
+        };
+        let edited = self.deps.db.camera_edit(id, self.deps.clock.now(), checked).await;
+        let (_, camera) = edited.map_err(|e| control("the camera cannot be stored", e))??;
+        if let Some(slot) = self.slot(id) {
+            if slot.commands.send(Command::Configure(Box::new(camera.clone()))).await.is_err() {
+                warn!(camera.id = %id, "the camera's task has ended; the change acts at the next start");
+            }
+        }
+        Ok(camera)
+    }
+
+    async fn camera_delete(&self, id: CameraId) -> Result<(), ControlError> {
+        let turn = self.turn(id);
+        let _turn = turn.lock().await;
+        let slot = self.slot(id).ok_or_else(|| ControlError::NotFound("no such camera".into()))?;
+        let status = lock(&slot.live).state.status;
+        stop(&slot, id, true).await;
+        let now = self.deps.clock.now();
+        let gone = self.deps.db.camera_delete(id, now, Some(status)).await;
+        if let Err(e) = gone {
+            // The row is still there: the camera goes on.
+            if let Ok(camera) = self.deps.db.camera_get(id).await {
+                let again = start(Arc::clone(&self.deps), camera, Some(status));
+                lock(&self.slots).insert(id, again);
+            }
+            return Err(control("the camera cannot be deleted", e));
+        }
+        lock(&self.slots).remove(&id);
+        lock(&self.turns).remove(&id);
+        info!(camera.id = %id, "camera deleted");
+        let deps = Arc::clone(&self.deps);
+        self.deps.tasks.spawn(async move {
+            if let Err(e) = deps.media.delete_all(&camera_prefix(id)).await {
+                warn!(camera.id = %id, "its media could not be removed, the next start tries again: {}", chain(&e));
+            }
+        });
+        Ok(())
+    }
+
+    fn camera_live(&self, id: CameraId) -> Option<CameraLive> {
+        Some(self.slot(id)?.view(self.deps.clock.now(), &self.deps.settings.timezone))
+    }
+
+    async fn camera_snapshot(&self, id: CameraId, max_width: Option<u32>) -> Result<Still, ControlError> {
+        let slot = self.slot(id).ok_or_else(|| ControlError::NotFound("no such camera".into()))?;
+        let (feed, enabled) = {
+            let live = lock(&slot.live);
+            (live.feed.clone(), live.camera.config.is_enabled)
+        };
+        match feed {
+            Some(feed) => feed.snapshot(max_width).await.map_err(|e| match e {
+                FeedError::NoPicture(reason) => ControlError::Unavailable(reason),
+                other => ControlError::Upstream(other.to_string()),
+            }),
+            None if enabled => Err(ControlError::Unavailable("the camera is just being started".into())),
+            None => Err(ControlError::Conflict("the camera is stopped".into())),
+        }
+    }
+
+    fn source_check(&self, source: &Source) -> Result<(), Invalid> {
+        self.deps.feeds.check(source)
+    }
+
+    async fn source_probe(&self, source: &Source) -> Probe {
+        self.deps.feeds.probe(source).await
+    }
+
+    async fn event_delete(&self, id: EventId) -> Result<(), ControlError> {
+        let now = self.deps.clock.now();
+        let deleted = self.deps.db.event_delete(id, DeleteReason::User, now).await;
+        let event = deleted.map_err(|e| control("the event cannot be deleted", e))?;
+        let prefix = event_prefix(event.camera_id, event.id, event.timestamp);
+        if let Err(e) = self.deps.media.delete_all(&prefix).await {
+            warn!(event.id = %id, "its media could not be removed: {}", chain(&e));
+        }
+        Ok(())
+    }
+
+    async fn health(&self) -> Health {
+        let database = match self.deps.db.ping().await {
+            Ok(()) => ComponentHealth::ok(),
+            Err(e) => ComponentHealth::new(ComponentStatus::Down, e.to_string()),
+        };
+        let storage = match self.deps.media.top_folders().await {
+            Ok(_) => ComponentHealth::ok(),
+            Err(e) => ComponentHealth::new(ComponentStatus::Down, e.to_string()),
+        };
+        let journal = database.clone();
+        Health {
+            database,
+            storage,
+            cameras: self.cameras_health(),
+            ai: if self.deps.settings.ai_enabled {
+                ComponentHealth::ok()
+            } else {
+                ComponentHealth::new(ComponentStatus::Disabled, "descriptions are switched off")
+            },
+            protect: ComponentHealth { status: ComponentStatus::Disabled, detail: None },
+            journal,
+        }
+    }
+}
+
+impl Engine {
+    fn accepting(&self) -> Result<(), ControlError> {
+        if self.deps.cancel.is_cancelled() {
+            return Err(ControlError::Unavailable("the server is stopping".into()));
+        }
+        Ok(())
+    }
+
+    fn slot(&self, id: CameraId) -> Option<Slot> {
+        lock(&self.slots).get(&id).cloned()
+    }
+
+    /// Changes of one camera happen one after the other; those of others do not wait for them.
+    fn turn(&self, id: CameraId) -> Arc<Mutex<()>> {
+        Arc::clone(lock(&self.turns).entry(id).or_default())
+    }
+
+    fn cameras_health(&self) -> ComponentHealth {
+        let bad = lock(&self.slots)
+            .values()
+            .filter(|slot| {
+                matches!(
+                    lock(&slot.live).state.status,
+                    CameraStatus::Reconnecting | CameraStatus::Offline | CameraStatus::Error
+                )
+            })
+            .count();
+        match bad {
+            0 => ComponentHealth::ok(),
+            1 => ComponentHealth::new(ComponentStatus::Degraded, "1 enabled camera gives no picture"),
+            n => ComponentHealth::new(ComponentStatus::Degraded, format!("{n} enabled cameras give no picture")),
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! The running system: one task a camera, the life of an event, the analysis queue.
+//!
+//! It sees cameras and describers only as the ports of argus-core, and knows neither HTTP nor any vendor nor GStreamer.
+//! Everything it tells is first stored; what a crash leaves unfinished is finished by the next [`Engine::start`].
+//!
+//! The decisions can be used alone: an [`Analyser`] makes episodes of pictures, from wherever they come.
+//!
+//! ```
+//! use argus_core::camera::{CameraFields, SourceType};
+//! use argus_core::{LumaPlane, Picture, Timestamp};
+//! use argus_engine::Analyser;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let camera = CameraFields::new("Door", SourceType::Test).check()?;
+//! let mut analyser = Analyser::new(&camera, "UTC");
+//! let picture = Picture {
+//!     taken_at: Timestamp::from_millis(0),
+//!     luma: LumaPlane::new(320, 180, vec![90; 320 * 180])?,
+//!     full_size: (640, 360),
+//!     session: 1,
+//! };
+//! assert!(analyser.look(&picture)?.is_empty());
+//! # Ok(())
+//! # }
+//! ```
+
+mod analyser;
+mod analysis;
+mod camera;
+mod clock;
+mod control;
+mod error;
+mod lifecycle;
+mod media;
+pub mod moments;
+mod recovery;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use argus_core::ports::{CameraFeeds, Describer};
+use argus_core::settings::Settings;
+use argus_core::{CameraId, Clock};
+use argus_db::Database;
+use object_store::ObjectStore;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::info;
+
+pub use analyser::{Analyser, Episode, Moment, Noticed};
+pub use clock::SystemClock;
+pub use error::EngineError;
+pub use media::media_folder;
+
+/// What an engine is made of.
+pub struct EngineParts {
+    /// Rows and the journal.
+    pub db: Database,
+    /// Pictures and clips.
+    pub media: Arc<dyn ObjectStore>,
+    /// Cameras.
+    pub feeds: Arc<dyn CameraFeeds>,
+    /// Words.
+    pub describer: Arc<dyn Describer>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// What people set.
+    pub settings: Settings,
+}
+
+/// What every task works with.
+struct Deps {
+    db: Database,
+    media: media::Media,
+    feeds: Arc<dyn CameraFeeds>,
+    describer: Arc<dyn Describer>,
+    clock: Arc<dyn Clock>,
+    settings: Settings,
+    /// Wakes the analysis queue.
+    jobs: Notify,
+    cancel: CancellationToken,
+    tasks: TaskTracker,
+}
+
+/// The running system.
+pub struct Engine {
+    deps: Arc<Deps>,
+    slots: Mutex<HashMap<CameraId, camera::Slot>>,
+    turns: Mutex<HashMap<CameraId, Arc<tokio::sync::Mutex<()>>>>,
+}
+
+impl Engine {
+    /// Finishes what the last run left unfinished, then starts every camera and the analysis queue.
+    ///
+    /// # Errors
+    /// `Database` or `Media` when what was left cannot be read or put right.
+    pub async fn start(parts: EngineParts) -> Result<Arc<Self>, EngineError> {
+        let deps = Arc::new(Deps {
+            db: parts.db,
+            media: media::Media::new(parts.media),
+            feeds: parts.feeds,
+            describer: parts.describer,
+            clock: parts.clock,
+            settings: parts.settings,
+            jobs: Notify::new(),
+            cancel: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        });
+        recovery::run(&deps).await?;
+        let mut slots = HashMap::new();
+        for camera in deps.db.camera_all().await? {
+            slots.insert(camera.id, camera::start(Arc::clone(&deps), camera, None));
+        }
+        info!(cameras = slots.len(), "engine started");
+        deps.tasks.spawn(analysis::run(Arc::clone(&deps)));
+        Ok(Arc::new(Self { deps, slots: Mutex::new(slots), turns: Mutex::default() }))
+    }
+
+    /// Closes every event, completes every file that can be completed in a few seconds, and ends every task.
+    pub async fn stop(&self) {
+        self.deps.cancel.cancel();
+        let slots: Vec<_> = camera::lock(&self.slots).drain().collect();
+        let stops = slots.iter().map(|(id, slot)| camera::stop(slot, *id, false));
+        futures_util::future::join_all(stops).await;
+        self.deps.tasks.close();
+        self.deps.tasks.wait().await;
+        info!("engine stopped");
+    }
+}

@@ -1,0 +1,331 @@
+//! The life of one event, from the first moving picture to the stored clip.
+//!
+//! One task an event. The camera's task tells it what happens; it stores, makes pictures and the clip, and hands the
+//! event to the analysis queue. Nothing that goes wrong after the event was stored loses it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use argus_core::camera::{AnalysisMode, Camera};
+use argus_core::describe::{EventFacts, first_sentence};
+use argus_core::event::{DetectionType, EventMotion, NewEvent};
+use argus_core::media::{clip_key, event_prefix, frame_key, thumbnail_key};
+use argus_core::ports::{ClipRecorder, FeedHandle, Still, StillSpec};
+use argus_core::{Classify, ErrorClass, EventId, Timestamp, chain};
+use argus_db::{DbError, DescriptionPlan, EventChange, NewFrame};
+use sha2::{Digest, Sha256};
+use tokio::sync::mpsc;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error, info, warn};
+
+use crate::Deps;
+use crate::analyser::Episode;
+use crate::error::EngineError;
+use crate::moments::{choose, strongest};
+
+/// After that long from the start of an event its pictures are chosen, even if it still runs (contract 8.1).
+pub(crate) const FRAMES_AFTER: Duration = Duration::from_secs(10);
+
+/// What the camera's task tells the event's.
+#[derive(Debug)]
+pub(crate) enum EventNews {
+    /// It is time to choose the pictures; the event still runs.
+    FramesDue(Box<Episode>),
+    /// The event is over.
+    Ended(Box<Episode>),
+    /// The camera is being deleted: nothing more is wanted.
+    Abandoned,
+}
+
+/// An event whose task runs.
+pub(crate) struct OpenEvent {
+    pub(crate) id: EventId,
+    pub(crate) since: Timestamp,
+    pub(crate) frames_asked: bool,
+    /// Bounded: an event gets at most three pieces of news.
+    pub(crate) news: mpsc::Sender<EventNews>,
+}
+
+impl OpenEvent {
+    /// Tells the task something. It takes news as long as it lives, and there is room for all an event can get.
+    pub(crate) fn tell(&self, news: EventNews) {
+        if self.news.try_send(news).is_err() {
+            debug!(event.id = %self.id, "the event's task has ended already");
+        }
+    }
+}
+
+/// What an event's task works with.
+pub(crate) struct EventTask {
+    pub(crate) deps: Arc<Deps>,
+    pub(crate) camera: Camera,
+    pub(crate) feed: Arc<dyn FeedHandle>,
+    pub(crate) id: EventId,
+    pub(crate) detected_at: Timestamp,
+    pub(crate) news: mpsc::Receiver<EventNews>,
+    /// Set when the server gives up waiting for it.
+    pub(crate) give_up: CancellationToken,
+}
+
+impl EventTask {
+    /// Runs the event to its end.
+    pub(crate) async fn run(mut self, first: Box<Episode>) {
+        let prefix = event_prefix(self.camera.id, self.id, first.since);
+        let store_clips = self.deps.settings.store_clips;
+        let pre_roll = Duration::from_secs(self.camera.config.pre_roll_s.into());
+        // Both at once: the ring must not move on while the database is busy.
+        let (stored, clip) = tokio::join!(self.store(&first), async {
+            if store_clips { Some(self.feed.start_clip(first.since.minus(pre_roll)).await) } else { None }
+        });
+        if !stored {
+            return;
+        }
+        let clip = match clip {
+            Some(Ok(recorder)) => Some(recorder),
+            Some(Err(e)) => {
+                warn!(event.id = %self.id, camera.id = %self.camera.id, "no clip can be made: {e}");
+                None
+            }
+            None => None,
+        };
+        if let Err(e) = self.first_thumbnail(&prefix, first.since).await {
+            warn!(event.id = %self.id, "the first thumbnail could not be stored: {}", chain(&e));
+        }
+        let mut frames_done = false;
+        let ended = loop {
+            match self.next().await {
+                Some(EventNews::FramesDue(episode)) => {
+                    self.frames(&prefix, &episode, None).await;
+                    frames_done = true;
+                }
+                Some(EventNews::Ended(episode)) => break Some(episode),
+                Some(EventNews::Abandoned) => return,
+                // The camera's task is gone without a word: the next start closes the event.
+                None => break None,
+            }
+        };
+        let Some(episode) = ended else {
+            error!(event.id = %self.id, "the event's camera ended without closing it; the next start will");
+            return;
+        };
+        self.close(&episode, clip.is_some()).await;
+        if !frames_done {
+            let duration_ms = episode.last_motion.millis_since(episode.since);
+            self.frames(&prefix, &episode, Some(duration_ms)).await;
+        }
+        if let Some(recorder) = clip {
+            self.clip(&prefix, recorder, &episode).await;
+        }
+    }
+
+    /// The next news, or `None` when nobody is left to send any.
+    async fn next(&mut self) -> Option<EventNews> {
+        self.news.recv().await
+    }
+
+    /// Stores the event, and tries again while the database is away. False when it had to be given up.
+    async fn store(&self, first: &Episode) -> bool {
+        let new = NewEvent {
+            id: self.id,
+            camera_id: self.camera.id,
+            source_type: self.camera.config.source.source_type(),
+            detection_type: DetectionType::Motion,
+            timestamp: first.since,
+            detected_at: self.detected_at,
+            description: first_sentence(DetectionType::Motion, &self.camera.config.name),
+            confidence: first.confidence,
+            zones: first.zones.clone(),
+            motion: Some(motion(first)),
+        };
+        let plan = DescriptionPlan::Job { priority: 0 };
+        let stored =
+            self.persist("store the event", || self.deps.db.event_open(new.clone(), self.deps.clock.now(), plan)).await;
+        if let Some((event, _seq)) = &stored {
+            info!(
+                event.id = %self.id,
+                camera.id = %self.camera.id,
+                delay_ms = event.trace.stored_at.millis_since(event.timestamp),
+                confidence = event.confidence,
+                "event began"
+            );
+        }
+        stored.is_some()
+    }
+
+    async fn close(&self, episode: &Episode, clip_expected: bool) {
+        let closed = EventChange::Closed {
+            ended_at: episode.last_motion,
+            motion: Some(motion(episode)),
+            zones: episode.zones.clone(),
+            confidence: episode.confidence,
+            clip_expected,
+        };
+        if self.change("close the event", vec![closed]).await {
+            let duration_ms = episode.last_motion.millis_since(episode.since);
+            info!(event.id = %self.id, camera.id = %self.camera.id, duration_ms, "event closed");
+        }
+    }
+
+    async fn first_thumbnail(&self, prefix: &str, at: Timestamp) -> Result<(), EngineError> {
+        let Some(still) = self.stills(&[at], &[self.thumbnail_spec()]).await.into_iter().flatten().next() else {
+            return Ok(());
+        };
+        self.deps.media.put(&thumbnail_key(prefix), still.jpeg).await?;
+        self.change("note the thumbnail", vec![EventChange::ThumbnailStored]).await;
+        Ok(())
+    }
+
+    /// Chooses, makes and stores the pictures, and hands the event to the analysis queue, whatever came of it.
+    async fn frames(&self, prefix: &str, episode: &Episode, duration_ms: Option<i64>) {
+        let settings = &self.deps.settings;
+        let wanted = match self.camera.config.analysis_mode {
+            AnalysisMode::SingleFrame => strongest(&episode.moments).into_iter().collect(),
+            AnalysisMode::MultiFrame => choose(&episode.moments, settings.frame_count),
+        };
+        let best = strongest(&episode.moments);
+        let spec = StillSpec { max_width: settings.frame_max_width, quality: settings.jpeg_quality };
+        let pictures = self.stills(&wanted, &[spec, self.thumbnail_spec()]).await;
+        let mut frames = Vec::new();
+        let mut thumbnail: Option<(Duration, Still)> = None;
+        for (index, stills) in (0_u32..).zip(pictures) {
+            let mut stills = stills.into_iter();
+            let (Some(frame), small) = (stills.next(), stills.next()) else { continue };
+            if let Some(small) = small {
+                let distance = best.map_or(Duration::ZERO, |b| b.since(small.taken_at).max(small.taken_at.since(b)));
+                if thumbnail.as_ref().is_none_or(|(d, _)| distance < *d) {
+                    thumbnail = Some((distance, small));
+                }
+            }
+            let stored = settings.store_frames && self.put(&frame_key(prefix, index), &frame).await;
+                frames.push(NewFrame {
+                    index,
+                    offset_ms: frame.taken_at.millis_since(episode.since),
+                    sha256: hex(&Sha256::digest(&frame.jpeg)),
+                    width: frame.width,
+                    height: frame.height,
+                    bytes: u64::try_from(frame.jpeg.len()).unwrap_or(u64::MAX),
+                    stored,
+                });
+        }
+        let mut changes = vec![EventChange::Frames(frames)];
+        if let Some((_, small)) = thumbnail
+            && self.put(&thumbnail_key(prefix), &small).await
+        {
+            changes.push(EventChange::ThumbnailStored);
+        }
+        self.change("note the pictures", changes).await;
+        let facts = self.facts(episode, duration_ms);
+        let ready = self.persist("queue the description", || {
+            self.deps.db.job_ready(self.id, Some(facts.clone()), self.deps.clock.now())
+        });
+        ready.await;
+        self.deps.jobs.notify_one();
+    }
+
+    async fn clip(&self, prefix: &str, recorder: Box<dyn ClipRecorder>, episode: &Episode) {
+        let post_roll = Duration::from_secs(self.camera.config.post_roll_s.into());
+        let stored = match recorder.finish(episode.last_motion.plus(post_roll)).await {
+            Ok(clip) => match self.deps.media.put_file(&clip_key(prefix), (*clip.file).as_ref()).await {
+                Ok(()) => EventChange::Clip { bytes: clip.bytes, from: clip.from, until: clip.until },
+                Err(e) => {
+                    error!(event.id = %self.id, "the clip could not be stored: {}", chain(&e));
+                    EventChange::ClipNone
+                }
+            },
+            Err(e) => {
+                warn!(event.id = %self.id, "the clip could not be completed: {e}");
+                EventChange::ClipNone
+            }
+        };
+        self.change("note the clip", vec![stored]).await;
+    }
+
+    fn facts(&self, episode: &Episode, duration_ms: Option<i64>) -> EventFacts {
+        EventFacts {
+            camera_name: self.camera.config.name.clone(),
+            started_at: episode.since,
+            duration_ms,
+            detection_type: DetectionType::Motion,
+            zones: episode.zones.iter().map(|z| z.name.clone()).collect(),
+            area: episode.area,
+            largest_ratio: Some(episode.largest_ratio),
+            first_center: episode.first_center,
+            last_center: episode.last_center,
+            confidence: episode.confidence,
+        }
+    }
+
+    fn thumbnail_spec(&self) -> StillSpec {
+        StillSpec { max_width: self.deps.settings.thumbnail_width, quality: self.deps.settings.jpeg_quality }
+    }
+
+    async fn stills(&self, wanted: &[Timestamp], specs: &[StillSpec]) -> Vec<Vec<Still>> {
+        match self.feed.stills(wanted, specs).await {
+            Ok(stills) => stills,
+            Err(e) => {
+                warn!(event.id = %self.id, camera.id = %self.camera.id, "no stills could be made: {e}");
+                Vec::new()
+            }
+        }
+    }
+
+    async fn put(&self, key: &str, still: &Still) -> bool {
+        match self.deps.media.put(key, still.jpeg.clone()).await {
+            Ok(()) => true,
+            Err(e) => {
+                error!(event.id = %self.id, "a picture could not be stored: {}", chain(&e));
+                false
+            }
+        }
+    }
+
+    async fn change(&self, what: &'static str, changes: Vec<EventChange>) -> bool {
+        let done = self.persist(what, || self.deps.db.event_change(self.id, changes.clone(), self.deps.clock.now()));
+        done.await.is_some()
+    }
+
+    /// Runs a database call until it succeeds, as long as waiting can help; `None` when it cannot, or when the event is gone.
+    async fn persist<T, F: Future<Output = Result<T, DbError>>>(
+        &self,
+        what: &'static str,
+        mut call: impl FnMut() -> F,
+    ) -> Option<T> {
+        let mut pause = Duration::from_millis(50);
+        loop {
+            let error = match call().await {
+                Ok(done) => return Some(done),
+                Err(e) => e,
+            };
+            match error.class() {
+                ErrorClass::NotFound => {
+                    debug!(event.id = %self.id, "cannot {what}: the event or its camera is gone");
+                    return None;
+                }
+                ErrorClass::Unavailable | ErrorClass::Timeout => {
+                    warn!(event.id = %self.id, "cannot {what} yet, trying again: {}", chain(&error));
+                }
+                _ => {
+                    error!(event.id = %self.id, "cannot {what}: {}", chain(&error));
+                    return None;
+                }
+            }
+            tokio::select! {
+                () = sleep(pause) => pause = (pause * 2).min(Duration::from_secs(5)),
+                () = self.give_up.cancelled() => {
+                    error!(event.id = %self.id, "cannot {what}: the server stops");
+                    return None;
+                }
+            }
+        }
+    }
+}
+
+fn motion(episode: &Episode) -> EventMotion {
+    EventMotion { score: f64::from(episode.score) / 1000.0, r#box: episode.area }
+}
+
+/// Lower-case hexadecimal digits.
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().flat_map(|b| [b >> 4, b & 15]).filter_map(|d| char::from_digit(d.into(), 16)).collect()
+}
