@@ -1,0 +1,75 @@
+//! What the two readers of the journal, WebSocket and long poll, have in common (contract 9).
+
+use argus_core::Timestamp;
+use argus_core::api_key::Scope;
+use argus_core::journal::{Message, MessageType};
+use argus_db::JournalBounds;
+use serde_json::json;
+
+use crate::auth::{Caller, Permission};
+use crate::error::ApiError;
+use crate::query::Query;
+
+/// Types that this caller gets: those named, or all that the caller may see.
+///
+/// # Errors
+/// `Forbidden` when one is named that the caller may not see; what cannot be read is a fault of the query.
+pub(crate) fn types<P: Permission>(caller: &Caller<P>, query: &mut Query) -> Result<Vec<MessageType>, ApiError> {
+    let may = |kind: MessageType| kind.needs().is_none_or(|scope| caller.may(scope));
+    let named = query.names::<MessageType>("types");
+    if let Some(scope) = named.iter().filter(|&&kind| !may(kind)).find_map(|kind| kind.needs()) {
+        return Err(ApiError::Forbidden(scope));
+    }
+    let wanted = |kind: &MessageType| may(*kind) && (named.is_empty() || named.contains(kind));
+    Ok(MessageType::ALL.iter().copied().filter(wanted).collect())
+}
+
+/// Types that these scopes may not see any more.
+pub(crate) fn still_allowed(types: &[MessageType], scopes: &[Scope]) -> bool {
+    types.iter().all(|kind| kind.needs().is_none_or(|wanted| scopes.iter().any(|s| s.gives(wanted))))
+}
+
+/// The position `after`, a number from 0 on.
+pub(crate) fn after(query: &mut Query) -> Option<i64> {
+    query.int("after", 0..=i64::MAX)
+}
+
+/// The message that something after `after` is missing, if it is; the stream goes on behind its `seq`.
+pub(crate) fn gap(after: i64, bounds: JournalBounds, now: Timestamp) -> Option<Message> {
+    let (reason, seq) = if after > bounds.newest {
+        ("unknown", bounds.newest)
+    } else if after.saturating_add(1) < bounds.oldest {
+        ("expired", bounds.oldest - 1)
+    } else {
+        return None;
+    };
+    Some(Message {
+        seq,
+        r#type: MessageType::JournalGap,
+        timestamp: now,
+        data: json!({ "after": after, "oldest_seq": bounds.oldest, "reason": reason }),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(after: i64, oldest: i64, newest: i64, expected: Option<(&str, i64)>) {
+        let got = gap(after, JournalBounds { oldest, newest }, Timestamp::from_millis(0));
+        let got = got.map(|m| (m.data["reason"].as_str().unwrap_or_default().to_owned(), m.seq));
+        assert_eq!(got, expected.map(|(r, s)| (r.to_owned(), s)), "{after} in {oldest}..{newest}");
+    }
+
+    #[test]
+    fn gaps_are_told_where_they_are() {
+        check(0, 1, 9, None);
+        check(9, 1, 9, None);
+        check(10, 1, 9, Some(("unknown", 9)));
+        check(3, 5, 9, Some(("expired", 4)));
+        check(4, 5, 9, None);
+        check(0, 1, 0, None);
+        check(1, 1, 0, Some(("unknown", 0)));
+        check(i64::MAX, 5, 9, Some(("unknown", 9)));
+    }
+}

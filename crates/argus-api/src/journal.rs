@@ -1,0 +1,105 @@
+//! Live messages by long poll (contract 9.3).
+
+use std::time::Duration;
+
+use actix_web::HttpRequest;
+use actix_web::web::{Data, Json};
+use argus_core::journal::{Message, MessageType};
+use serde::Serialize;
+use tokio::time::{Instant, timeout_at};
+use utoipa::ToSchema;
+
+use crate::auth::{AnyCaller, Caller};
+use crate::error::ApiError;
+use crate::feed;
+use crate::paths;
+use crate::query::Query;
+use crate::state::Shared;
+
+/// Which messages, and how long to wait for one.
+#[derive(Debug, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "describes the parameters; they are read one by one")]
+pub(crate) struct JournalQuery {
+    /// Number of the last message dealt with; absent: the newest.
+    #[param(minimum = 0, required = false)]
+    after: i64,
+    /// Most messages in the answer.
+    #[param(minimum = 1, maximum = 500, default = 100, required = false)]
+    limit: u32,
+    /// Seconds to wait when there is none.
+    #[param(minimum = 0, maximum = 60, default = 0, required = false)]
+    wait: u32,
+    /// Only these types.
+    #[param(style = Form, explode = false, required = false)]
+    types: Vec<MessageType>,
+}
+
+/// Messages, and where to go on.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct JournalView {
+    /// In ascending order. When messages are missing, the first says so (`journal.gap`).
+    pub items: Vec<Message>,
+    /// The `after` of the next request.
+    pub next_after: i64,
+    /// The newest number of all.
+    pub last_seq: i64,
+}
+
+/// Gives messages after a position, and waits for one when there is none yet.
+#[utoipa::path(
+    get,
+    path = paths::JOURNAL,
+    operation_id = "get_journal",
+    tag = "live",
+    params(JournalQuery),
+    responses((status = 200, description = "Messages, or none within `wait`", body = JournalView), (status = 422)),
+    extensions(("x-permission" = json!("any")))
+)]
+pub(crate) async fn journal(
+    caller: Caller<AnyCaller>,
+    shared: Data<Shared>,
+    req: HttpRequest,
+) -> Result<Json<JournalView>, ApiError> {
+    let mut query = Query::parse(req.query_string())?;
+    let types = feed::types(&caller, &mut query)?;
+    let after = feed::after(&mut query);
+    let number = |n: Option<i64>, default| n.and_then(|n| u32::try_from(n).ok()).unwrap_or(default);
+    let limit = number(query.int("limit", 1..=500), 100);
+    let wait = number(query.int("wait", 0..=60), 0);
+    query.done()?;
+    let until = Instant::now() + Duration::from_secs(wait.into());
+    let (db, shutdown) = (&shared.state.db, &shared.state.shutdown);
+    // Before anything is read, so that nothing slips through between reading and waiting.
+    let mut news = db.journal_watch();
+    let bounds = db.journal_bounds().await?;
+    let mut after = after.unwrap_or(bounds.newest);
+    let mut items: Vec<Message> = feed::gap(after, bounds, shared.state.clock.now()).into_iter().collect();
+    if let Some(gap) = items.first() {
+        after = gap.seq;
+    }
+    let free = limit.saturating_sub(u32::from(!items.is_empty()));
+    loop {
+        let newest = *news.borrow_and_update();
+        if free > 0 {
+            let found = db.journal_after(after, free, Some(&types)).await?;
+            // A page that is not full holds everything up to the newest number known before it was read.
+            after = match found.last() {
+                Some(last) if found.len() >= usize::try_from(free).unwrap_or(usize::MAX) => last.seq,
+                last => after.max(newest).max(last.map_or(0, |m| m.seq)),
+            };
+            items.extend(found);
+        }
+        let last_seq = newest.max(after).max(bounds.newest);
+        if !items.is_empty() || wait == 0 || shutdown.is_cancelled() {
+            return Ok(Json(JournalView { items, next_after: after, last_seq }));
+        }
+        let woken = tokio::select! {
+            woken = timeout_at(until, news.changed()) => matches!(woken, Ok(Ok(()))),
+            () = shutdown.cancelled() => false,
+        };
+        if !woken {
+            return Ok(Json(JournalView { items, next_after: after, last_seq }));
+        }
+    }
+}

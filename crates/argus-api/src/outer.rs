@@ -1,0 +1,124 @@
+//! What every answer goes through: request id, common headers, the one shape of errors, panics, the log.
+
+use std::panic::AssertUnwindSafe;
+use std::time::Instant;
+
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use actix_web::middleware::Next;
+use actix_web::{Error, HttpMessage as _, HttpResponse, ResponseError};
+use argus_core::chain;
+use futures_util::FutureExt as _;
+
+use crate::auth::Rated;
+use crate::error::{ApiError, ErrorBody};
+use crate::request_id::{self, RequestId};
+
+/// The outermost layer.
+pub(crate) async fn outer<B: MessageBody + 'static>(
+    req: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let id = RequestId::of(req.headers());
+    req.extensions_mut().insert(id.clone());
+    let (method, path, begun) = (req.method().clone(), req.path().to_owned(), Instant::now());
+    let answer = AssertUnwindSafe(async move { next.call(req).await }).catch_unwind().await;
+    let failure = match answer {
+        Ok(Ok(answer)) => {
+            let answer = finish(answer.map_into_boxed_body(), &id);
+            let (status, elapsed) = (answer.status().as_u16(), begun.elapsed());
+            tracing::debug!(
+                request.id = id.0,
+                http.method = %method,
+                http.path = path,
+                http.status = status,
+                elapsed_ms = elapsed.as_secs_f64() * 1e3,
+                "answered"
+            );
+            return Ok(answer);
+        }
+        Ok(Err(failure)) => {
+            tracing::error!(request.id = id.0, http.path = path, error = %failure, "request failed outside its handler");
+            ApiError::Panicked
+        }
+        Err(panic) => {
+            let what = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
+            let what = what.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+            tracing::error!(request.id = id.0, http.method = %method, http.path = path, panic = what, "handler panicked");
+            ApiError::Panicked
+        }
+    };
+    // The request is gone with the panic, so actix itself answers, with what this error says.
+    Err(Lost { id, failure }.into())
+}
+
+/// A failure that took its request along.
+#[derive(Debug, thiserror::Error)]
+#[error("{failure}")]
+struct Lost {
+    id: RequestId,
+    failure: ApiError,
+}
+
+impl ResponseError for Lost {
+    fn status_code(&self) -> StatusCode {
+        self.failure.status_code()
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let mut answer = self.failure.error_response();
+        common_headers(answer.headers_mut(), &self.id);
+        answer
+    }
+}
+
+/// Logs what went wrong, brings errors into shape, adds the headers.
+fn finish(answer: ServiceResponse<BoxBody>, id: &RequestId) -> ServiceResponse<BoxBody> {
+    let (req, mut answer) = answer.into_parts();
+    let status = answer.status();
+    if status.is_server_error() {
+        let cause = answer.error().map(|e| e.as_error::<ApiError>().map_or_else(|| e.to_string(), |e| chain(e)));
+        let cause = cause.unwrap_or_default();
+        if status == StatusCode::INTERNAL_SERVER_ERROR {
+            tracing::error!(request.id = id.0, http.method = %req.method(), http.path = req.path(), cause, "request failed");
+        } else {
+            let code = status.as_u16();
+            tracing::warn!(request.id = id.0, http.path = req.path(), http.status = code, cause, "request failed");
+        }
+    }
+    let is_json =
+        answer.headers().get(header::CONTENT_TYPE).is_some_and(|v| v.as_bytes().starts_with(b"application/json"));
+    if (status.is_client_error() || status.is_server_error()) && !is_json {
+        answer = reshaped(status, answer.headers());
+    }
+    let headers = answer.headers_mut();
+    if let Some(rated) = req.extensions().get::<Rated>() {
+        rated.write(headers);
+    }
+    common_headers(headers, id);
+    ServiceResponse::new(req, answer)
+}
+
+/// An error in the one shape, in place of one that actix made.
+fn reshaped(status: StatusCode, old: &HeaderMap) -> HttpResponse {
+    let detail = status.canonical_reason().unwrap_or("The request failed").to_owned();
+    let mut answer = HttpResponse::build(status).json(ErrorBody { detail, status_code: status.as_u16(), errors: None });
+    for (name, value) in old {
+        if name != header::CONTENT_TYPE && name != header::CONTENT_LENGTH {
+            answer.headers_mut().insert(name.clone(), value.clone());
+        }
+    }
+    answer
+}
+
+fn common_headers(headers: &mut HeaderMap, id: &RequestId) {
+    if let Ok(value) = HeaderValue::from_str(&id.0) {
+        headers.insert(HeaderName::from_static(request_id::HEADER), value);
+    }
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if !headers.contains_key(header::CACHE_CONTROL) {
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+}

@@ -1,0 +1,48 @@
+//! The paths of the interface, each written once: for the route and for its description in the OpenAPI document.
+
+macro_rules! api {
+    ($($(#[$doc:meta])* $name:ident = $path:literal;)+) => {
+        $($(#[$doc])* pub const $name: &str = concat!("/api/v1", $path);)+
+    };
+}
+
+/// Everything that is not at the root lies below this.
+pub const API: &str = "/api/v1";
+
+api! {
+    /// The cameras.
+    CAMERAS = "/cameras";
+    /// The try of a source.
+    CAMERA_TEST = "/cameras/test";
+    /// One camera.
+    CAMERA = "/cameras/{id}";
+    /// Enables a camera.
+    CAMERA_START = "/cameras/{id}/start";
+    /// Disables a camera.
+    CAMERA_STOP = "/cameras/{id}/stop";
+    /// The newest picture.
+    CAMERA_SNAPSHOT = "/cameras/{id}/snapshot";
+    /// How capture is doing.
+    CAMERA_STATUS = "/cameras/{id}/status";
+    /// The events.
+    EVENTS = "/events";
+    /// One event.
+    EVENT = "/events/{id}";
+    /// Its small picture.
+    EVENT_THUMBNAIL = "/events/{id}/thumbnail";
+    /// One of the pictures that the describer was given.
+    EVENT_FRAME = "/events/{id}/frames/{index}";
+    /// Its video.
+    EVENT_CLIP = "/events/{id}/clip";
+    /// The receipts of its descriptions.
+    EVENT_ANALYSES = "/events/{id}/analyses";
+    /// Live messages by long poll.
+    JOURNAL = "/journal";
+    /// Health of the server.
+    HEALTH = "/system/health";
+}
+
+/// Live messages by WebSocket.
+pub const WS: &str = "/ws";
+/// The description of this interface.
+pub const OPENAPI: &str = "/openapi.json";

@@ -1,0 +1,98 @@
+//! Routes: which handler answers where. A wrong method is a 405 that names the right ones, a trailing slash changes
+//! nothing, HEAD works wherever GET does.
+
+use actix_web::dev::Handler;
+use actix_web::guard;
+use actix_web::web::{self, ServiceConfig};
+use actix_web::{FromRequest, Resource, Responder};
+
+use crate::error::ApiError;
+use crate::{cameras, events, health, journal, openapi, paths, ws};
+
+/// Registers every route. Fixed names come before the ids that they compete with.
+pub(crate) fn configure(config: &mut ServiceConfig) {
+    Route::at(paths::CAMERAS).get(cameras::list).post(cameras::create).register(config);
+    Route::at(paths::CAMERA_TEST).post(cameras::test).register(config);
+    Route::at(paths::CAMERA).get(cameras::get).put(cameras::update).delete(cameras::delete).register(config);
+    Route::at(paths::CAMERA_START).post(cameras::start).register(config);
+    Route::at(paths::CAMERA_STOP).post(cameras::stop).register(config);
+    Route::at(paths::CAMERA_SNAPSHOT).get(cameras::snapshot).register(config);
+    Route::at(paths::CAMERA_STATUS).get(cameras::status).register(config);
+    Route::at(paths::EVENTS).get(events::list).register(config);
+    Route::at(paths::EVENT).get(events::get).delete(events::delete).register(config);
+    Route::at(paths::EVENT_THUMBNAIL).get(events::thumbnail).register(config);
+    Route::at(paths::EVENT_FRAME).get(events::frame).register(config);
+    Route::at(paths::EVENT_CLIP).get(events::clip).register(config);
+    Route::at(paths::EVENT_ANALYSES).get(events::analyses).register(config);
+    Route::at(paths::JOURNAL).get(journal::journal).register(config);
+    Route::at(paths::HEALTH).get(health::health).register(config);
+    Route::at(paths::WS).get(ws::ws).register(config);
+    Route::at(paths::OPENAPI).get(openapi::document).register(config);
+}
+
+/// Answers where there is no route.
+pub(crate) async fn unknown() -> Result<&'static str, ApiError> {
+    std::future::ready(Err(ApiError::NotFound("route"))).await
+}
+
+/// One resource with its methods.
+struct Route {
+    resource: Resource,
+    allow: Vec<&'static str>,
+}
+
+impl Route {
+    fn at(path: &'static str) -> Self {
+        Self { resource: web::resource([path.to_owned(), format!("{path}/")]), allow: Vec::new() }
+    }
+
+    fn get<F, Args>(mut self, handler: F) -> Self
+    where
+        F: Handler<Args>,
+        Args: FromRequest + 'static,
+        F::Output: Responder + 'static,
+    {
+        self.allow.extend(["GET", "HEAD"]);
+        let route = web::route().guard(guard::Any(guard::Get()).or(guard::Head())).to(handler);
+        Self { resource: self.resource.route(route), ..self }
+    }
+
+    fn post<F, Args>(mut self, handler: F) -> Self
+    where
+        F: Handler<Args>,
+        Args: FromRequest + 'static,
+        F::Output: Responder + 'static,
+    {
+        self.allow.push("POST");
+        Self { resource: self.resource.route(web::post().to(handler)), ..self }
+    }
+
+    fn put<F, Args>(mut self, handler: F) -> Self
+    where
+        F: Handler<Args>,
+        Args: FromRequest + 'static,
+        F::Output: Responder + 'static,
+    {
+        self.allow.push("PUT");
+        Self { resource: self.resource.route(web::put().to(handler)), ..self }
+    }
+
+    fn delete<F, Args>(mut self, handler: F) -> Self
+    where
+        F: Handler<Args>,
+        Args: FromRequest + 'static,
+        F::Output: Responder + 'static,
+    {
+        self.allow.push("DELETE");
+        Self { resource: self.resource.route(web::delete().to(handler)), ..self }
+    }
+
+    fn register(self, config: &mut ServiceConfig) {
+        let allow = self.allow.join(", ");
+        let refuse = move || {
+            let allow = allow.clone();
+            async move { Err::<&'static str, _>(ApiError::MethodNotAllowed { allow }) }
+        };
+        config.service(self.resource.default_service(web::to(refuse)));
+    }
+}

@@ -1,0 +1,126 @@
+//! Live messages by WebSocket (contract 9.2).
+
+mod connection;
+
+use std::future::{Ready, ready};
+
+use actix_web::dev::Payload;
+use actix_web::http::header::{self, HeaderMap};
+use actix_web::web::{self, Data};
+use actix_web::{FromRequest, HttpRequest, HttpResponse};
+use argus_core::journal::MessageType;
+
+use crate::auth::{AnyCaller, Caller};
+use crate::error::ApiError;
+use crate::query::Query;
+use crate::request_id::RequestId;
+use crate::state::Shared;
+use crate::{feed, paths};
+use connection::Connection;
+
+/// Largest frame that is read.
+const FRAME: usize = 4096;
+
+/// A request that asks for a WebSocket. Comes before the caller, because the route does.
+pub(crate) struct Upgrade;
+
+impl FromRequest for Upgrade {
+    type Error = ApiError;
+    type Future = Ready<Result<Self, ApiError>>;
+
+    fn from_request(req: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(if asks_for_upgrade(req.headers()) { Ok(Self) } else { Err(ApiError::UpgradeRequired) })
+    }
+}
+
+/// RFC 6455, 4.2.1.
+fn asks_for_upgrade(headers: &HeaderMap) -> bool {
+    let lists = |name: header::HeaderName, wanted: &str| {
+        let values = headers.get_all(name).filter_map(|v| v.to_str().ok());
+        values.flat_map(|v| v.split(',')).any(|token| token.trim().eq_ignore_ascii_case(wanted))
+    };
+    lists(header::UPGRADE, "websocket")
+        && lists(header::CONNECTION, "upgrade")
+        && lists(header::SEC_WEBSOCKET_VERSION, "13")
+        && headers.contains_key(header::SEC_WEBSOCKET_KEY)
+}
+
+/// Which messages.
+#[derive(Debug, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "describes the parameters; they are read one by one")]
+pub(crate) struct WsQuery {
+    /// A one-time ticket in place of other credentials.
+    #[param(required = false)]
+    ticket: String,
+    /// Number of the last message dealt with: what came after it is sent first. Absent: what happens from now on.
+    #[param(minimum = 0, required = false)]
+    after: i64,
+    /// Only these types.
+    #[param(style = Form, explode = false, required = false)]
+    types: Vec<MessageType>,
+}
+
+/// Sends messages as they happen, each as one text frame.
+#[utoipa::path(
+    get,
+    path = paths::WS,
+    operation_id = "open_websocket",
+    tag = "live",
+    params(WsQuery),
+    responses(
+        (status = 101, description = "The connection speaks WebSocket now"),
+        (status = 422),
+        (status = 426, description = "The request does not ask for a WebSocket")
+    ),
+    extensions(("x-permission" = json!("any")))
+)]
+pub(crate) async fn ws(
+    _: Upgrade,
+    caller: Caller<AnyCaller>,
+    shared: Data<Shared>,
+    req: HttpRequest,
+    payload: web::Payload,
+) -> Result<HttpResponse, ApiError> {
+    let mut query = Query::parse(req.query_string())?;
+    if query.one("ticket").is_some() {
+        return Err(ApiError::Unauthenticated("the ticket is unknown, used or old"));
+    }
+    let types = feed::types(&caller, &mut query)?;
+    let after = feed::after(&mut query);
+    query.done()?;
+    let bounds = shared.state.db.journal_bounds().await?;
+    let gap = after.and_then(|after| feed::gap(after, bounds, shared.state.clock.now()));
+    let gap = gap.map(|gap| Ok::<_, ApiError>((gap.seq, serde_json::to_string(&gap)?))).transpose()?;
+    let cursor = gap.as_ref().map_or(after.unwrap_or(bounds.newest), |(seq, _)| *seq);
+    let upgraded = actix_ws::handle(&req, payload).map_err(|_refused| ApiError::UpgradeRequired)?;
+    let (answer, session, stream) = upgraded;
+    let connection = Connection::new(shared, caller.credentials().1, types, cursor, gap.map(|(_, text)| text));
+    let id = RequestId::from_request(&req);
+    tracing::debug!(request.id = id, "websocket opened");
+    actix_web::rt::spawn(async move {
+        let end = connection.run(session, stream.max_frame_size(FRAME)).await;
+        tracing::debug!(request.id = id, end, "websocket closed");
+    });
+    Ok(answer)
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::http::header::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn only_a_whole_handshake_is_one() {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::UPGRADE, HeaderValue::from_static("WebSocket"));
+        headers.insert(header::CONNECTION, HeaderValue::from_static("keep-alive, Upgrade"));
+        headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+        assert!(!asks_for_upgrade(&headers));
+        headers.insert(header::SEC_WEBSOCKET_KEY, HeaderValue::from_static("AAAAAAAAAAAAAAAAAAAAAA=="));
+        assert!(asks_for_upgrade(&headers));
+        headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("8"));
+        assert!(!asks_for_upgrade(&headers));
+    }
+}

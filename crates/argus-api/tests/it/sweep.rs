@@ -1,0 +1,204 @@
+//! Sweeps over the whole document: what it promises is there, guarded, and answers errors in the one shape.
+
+use std::collections::BTreeSet;
+
+use argus_core::api_key::Scope;
+use reqwest::Method;
+use serde_json::Value;
+
+use crate::support::{Answer, Server, is_error, send};
+
+const METHODS: [Method; 4] = [Method::GET, Method::POST, Method::PUT, Method::DELETE];
+
+struct Operation {
+    method: Method,
+    path: String,
+    permission: String,
+}
+
+async fn operations(server: &Server) -> Vec<Operation> {
+    let document = send(server.bare(Method::GET, "/openapi.json")).await.expect(200);
+    let mut found = Vec::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for method in METHODS {
+            let operation = &item[method.as_str().to_lowercase()];
+            if operation.is_object() {
+                let permission = operation["x-permission"].as_str().expect("every operation names its permission");
+                // Ids that exist nowhere.
+                let path = path.replace("{id}", "0193f000-0000-7000-8000-000000000000").replace("{index}", "0");
+                found.push(Operation { method, path, permission: permission.to_owned() });
+            }
+        }
+    }
+    assert!(found.len() >= 21, "{}", found.len());
+    found
+}
+
+async fn call(server: &Server, operation: &Operation, key: Option<&str>, slash: &str) -> Answer {
+    let path = format!("{}{slash}", operation.path);
+    let mut request = server.bare(operation.method.clone(), &path);
+    if let Some(key) = key {
+        request = request.header("x-api-key", key);
+    }
+    if operation.path == "/ws" {
+        request = request.header("connection", "upgrade").header("upgrade", "websocket");
+        request = request.header("sec-websocket-version", "13").header("sec-websocket-key", "AAAAAAAAAAAAAAAAAAAAAA==");
+    }
+    // Answers of open sockets have no end.
+    let answer = request.send().await.unwrap();
+    if answer.status() == 101 {
+        return Answer { status: 101, headers: answer.headers().clone(), body: Vec::new() };
+    }
+    Answer::of(answer).await
+}
+
+#[tokio::test]
+async fn every_operation_is_reachable_also_with_a_trailing_slash() {
+    let server = Server::start().await;
+    for operation in operations(&server).await {
+        for slash in ["", "/"] {
+            let answer = call(&server, &operation, Some(&server.admin), slash).await;
+            let name = format!("{} {}{slash}", operation.method, operation.path);
+            assert_ne!(answer.status, 405, "{name}");
+            if answer.status >= 400 {
+                answer.assert_error();
+                assert_ne!(answer.json()["detail"], "There is no such route", "{name}");
+                assert!(answer.status < 500, "{name}");
+            }
+            assert!(!answer.header("x-request-id").is_empty(), "{name}");
+            assert_eq!(answer.header("x-content-type-options"), "nosniff", "{name}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn nothing_that_is_guarded_answers_without_a_key() {
+    let server = Server::start().await;
+    let unknown = format!("argus_{}", "x".repeat(43));
+    for operation in operations(&server).await {
+        for key in [None, Some(unknown.as_str()), Some("argus_short"), Some("")] {
+            let answer = call(&server, &operation, key, "").await;
+            if operation.permission == "open" {
+                assert_eq!(answer.status, 200, "{}", operation.path);
+            } else {
+                answer.expect(401);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_permission_in_the_document_is_the_one_that_is_asked_for() {
+    let server = Server::start().await;
+    for operation in operations(&server).await {
+        let Ok(needed) = operation.permission.parse::<Scope>() else {
+            assert!(["open", "any"].contains(&operation.permission.as_str()), "{}", operation.path);
+            continue;
+        };
+        for &scope in Scope::ALL {
+            let key = server.key(&[scope]).await;
+            let answer = call(&server, &operation, Some(&key), "").await;
+            let name = format!("{} {} with {scope}", operation.method, operation.path);
+            if scope.gives(needed) {
+                assert_ne!(answer.status, 403, "{name}");
+            } else {
+                let body = answer.expect(403);
+                assert_eq!(body["detail"], format!("Missing permission: {needed}"), "{name}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn routes_and_document_are_the_same() {
+    let server = Server::start().await;
+    let operations = operations(&server).await;
+    let paths: BTreeSet<&String> = operations.iter().map(|o| &o.path).collect();
+    for path in paths {
+        let mut documented: BTreeSet<String> =
+            operations.iter().filter(|o| &o.path == path).map(|o| o.method.to_string()).collect();
+        if documented.contains("GET") {
+            documented.insert("HEAD".to_owned());
+        }
+        for method in [Method::PATCH, Method::OPTIONS, Method::TRACE] {
+            let answer = send(server.request(method, path)).await;
+            answer.expect(405);
+            let allowed: BTreeSet<String> = answer.header("allow").split(", ").map(str::to_owned).collect();
+            assert_eq!(allowed, documented, "{path}");
+            assert_eq!(answer.header("x-ratelimit-limit"), "", "answered before the key is looked at");
+        }
+    }
+}
+
+#[tokio::test]
+async fn head_is_get_without_the_body() {
+    let server = Server::start().await;
+    for operation in operations(&server).await.iter().filter(|o| o.method == Method::GET && o.path != "/ws") {
+        let get = server.get(&operation.path).await;
+        let head = send(server.request(Method::HEAD, &operation.path)).await;
+        assert_eq!((head.status, head.body.len()), (get.status, 0), "{}", operation.path);
+        assert_eq!(head.header("content-type"), get.header("content-type"), "{}", operation.path);
+    }
+}
+
+#[tokio::test]
+async fn unknown_routes_are_404_whoever_asks() {
+    let server = Server::start().await;
+    for path in [
+        "/",
+        "/api",
+        "/api/v1",
+        "/api/v1/",
+        "/api/v1/alert-rules",
+        "/api/v2/cameras",
+        "/docs/../x",
+        "/api/v1/cameras//x",
+    ] {
+        let response = reqwest::get(format!("{}{path}", server.base)).await.unwrap();
+        assert!(is_error(response.status()), "{path}");
+        let answer = Answer::of(response).await;
+        answer.expect(404);
+    }
+}
+
+#[tokio::test]
+async fn the_document_is_sound() {
+    let server = Server::start().await;
+    let answer = send(server.bare(Method::GET, "/openapi.json")).await;
+    assert_eq!(answer.header("cache-control"), "no-store");
+    let document = answer.expect(200);
+    assert!(document["openapi"].as_str().unwrap().starts_with("3.1"));
+    // Every reference leads somewhere.
+    let mut stack = vec![&document];
+    let mut references = 0;
+    while let Some(value) = stack.pop() {
+        match value {
+            Value::Object(map) => {
+                if let Some(Value::String(reference)) = map.get("$ref") {
+                    references += 1;
+                    assert!(document.pointer(&reference[1..]).is_some(), "{reference}");
+                }
+                stack.extend(map.values());
+            }
+            Value::Array(items) => stack.extend(items),
+            _ => {}
+        }
+    }
+    assert!(references > 20);
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let name = format!("{method} {path}");
+            assert!(operation["summary"].as_str().is_some_and(|s| !s.is_empty()), "{name}");
+            assert!(operation["security"].is_array(), "{name}");
+            for (status, response) in operation["responses"].as_object().unwrap() {
+                assert!(!response["description"].as_str().unwrap().is_empty(), "{name} {status}");
+                if status.as_str() >= "400" {
+                    let schema = &response["content"]["application/json"]["schema"]["$ref"];
+                    let schema = schema.as_str().unwrap_or_else(|| panic!("{name} {status}: {response}"));
+                    assert!(schema.ends_with("/ErrorBody") || schema.ends_with("/HealthView"), "{name} {status}");
+                }
+            }
+        }
+    }
+    assert_eq!(document["components"]["schemas"]["CameraCreate"]["required"], serde_json::json!(["name", "type"]));
+}
