@@ -1,0 +1,132 @@
+//! Composes the crates of Argus into a server, and nothing more.
+//!
+//! ```no_run
+//! use argus_server::{cli::Cli, run};
+//! use clap::Parser;
+//!
+//! let cli = Cli::parse_from(["argus-server", "demo", "--listen", "127.0.0.1:0"]);
+//! if let Err(failure) = run(cli) {
+//!     failure.report();
+//! }
+//! ```
+
+pub mod cli;
+pub mod config;
+mod keys;
+mod observe;
+mod replay;
+mod secrets;
+mod wire;
+
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+use cli::{ApiKeyCommand, Cli, Command};
+use config::Config;
+use tracing::{info, warn};
+
+pub use wire::{Running, serve};
+
+/// Why the process ends, with its exit code (contract 3.1).
+#[derive(Debug)]
+pub struct Failure {
+    /// 1 failed while running, 2 wrong usage or configuration, 3 no address, 4 no data, 5 refused.
+    pub code: u8,
+    /// One line.
+    pub message: String,
+}
+
+impl Failure {
+    pub(crate) fn usage(message: String) -> Self {
+        Self { code: 2, message }
+    }
+
+    pub(crate) fn data(message: String) -> Self {
+        Self { code: 4, message }
+    }
+
+    pub(crate) fn running(message: String) -> Self {
+        Self { code: 1, message }
+    }
+
+    /// Says why on standard error and gives the exit code.
+    #[must_use]
+    pub fn report(&self) -> ExitCode {
+        // With standard error gone there is nobody left to tell.
+        let _ = writeln!(std::io::stderr(), "argus-server: {}", self.message);
+        ExitCode::from(self.code)
+    }
+}
+
+/// Prints one line that programs read.
+pub(crate) fn say(line: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{line}").and_then(|()| out.flush()).map_err(|e| Failure::running(format!("standard output: {e}")))
+}
+
+/// Does what the command line asks, to its end.
+///
+/// # Errors
+/// `Failure` with the exit code and one line that says why.
+pub fn run(cli: Cli) -> Result<(), Failure> {
+    let Cli { command, common, listen } = cli;
+    let command = command.unwrap_or(Command::Serve);
+    match command {
+        Command::Openapi => return say(&openapi()?),
+        Command::Replay { file, camera } => return replay::run(&file, camera.as_deref()),
+        _ => {}
+    }
+    let mut config = Config::load(common.config.as_deref(), common.data_dir, listen.as_deref())?;
+    observe::start(&config.log)?;
+    for name in &config.unknown_variables {
+        warn!("the environment variable {name} means nothing to this server");
+    }
+    let runtime =
+        tokio::runtime::Runtime::new().map_err(|e| Failure::running(format!("the runtime cannot be started: {e}")))?;
+    match command {
+        Command::Demo => {
+            let dir = tempfile::Builder::new().prefix("argus-demo-").tempdir();
+            let dir = dir.map_err(|e| Failure::data(format!("cannot make a temporary directory: {e}")))?;
+            settle(&mut config, dir.path());
+            runtime.block_on(until_signal(config, true))
+        }
+        Command::ApiKey(ApiKeyCommand::Create { name, scope, rate_limit, expires_at }) => {
+            runtime.block_on(keys::create(&config, &name, &scope, rate_limit, expires_at))
+        }
+        _ => runtime.block_on(until_signal(config, false)),
+    }
+}
+
+fn openapi() -> Result<String, Failure> {
+    argus_api::openapi::api().to_pretty_json().map_err(|e| Failure::running(format!("the document: {e}")))
+}
+
+/// A demo keeps to its own directory and to this machine, whatever is configured.
+fn settle(config: &mut Config, dir: &Path) {
+    config.data_dir = dir.to_owned();
+    config.database_url = None;
+    config.media_dirs = vec![dir.join("media")];
+    config.ai = None;
+    if config.listen.is_empty() {
+        config.listen = vec![std::net::SocketAddr::from(([127, 0, 0, 1], 8000))];
+    }
+}
+
+async fn until_signal(config: Config, demo: bool) -> Result<(), Failure> {
+    let signals =
+        |kind| tokio::signal::unix::signal(kind).map_err(|e| Failure::running(format!("signals cannot be read: {e}")));
+    let mut interrupt = signals(tokio::signal::unix::SignalKind::interrupt())?;
+    let mut terminate = signals(tokio::signal::unix::SignalKind::terminate())?;
+    let mut running = serve(config, demo).await?;
+    tokio::select! {
+        _ = interrupt.recv() => info!("SIGINT: stopping"),
+        _ = terminate.recv() => info!("SIGTERM: stopping"),
+        failure = running.failed() => return Err(failure),
+    }
+    tokio::select! {
+        () = running.stop() => Ok(()),
+        _ = interrupt.recv() => Err(Failure::running("stopped by a second signal".into())),
+        _ = terminate.recv() => Err(Failure::running("stopped by a second signal".into())),
+    }
+}

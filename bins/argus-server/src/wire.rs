@@ -1,0 +1,181 @@
+//! The composition: which implementation stands behind each port.
+
+use std::fs::File;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::Arc;
+
+use argus_ai::{Builtin, Chain, OpenAi, OpenAiConfig, OpenAiKind, Provider};
+use argus_api::{ApiError, AppState, Bound, Timing};
+use argus_capture::{Feeds, FeedsConfig, GateMode};
+use argus_core::api_key::{NewApiKey, Scope};
+use argus_core::camera::{CameraFields, SourceType};
+use argus_core::ports::{CameraFeeds, Control, Describer};
+use argus_core::settings::Settings;
+use argus_core::{Clock, Invalid, chain};
+use argus_db::{Database, DatabaseConfig, DbUrl, SealKey};
+use argus_engine::{Engine, EngineParts, SystemClock};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::config::{AiConfig, Config};
+use crate::{Failure, keys, say, secrets};
+
+/// Where nothing else is configured.
+const PORT: u16 = 8000;
+
+/// A server that runs.
+pub struct Running {
+    addresses: Vec<SocketAddr>,
+    serving: JoinHandle<Result<(), ApiError>>,
+    shutdown: CancellationToken,
+    engine: Arc<Engine>,
+    /// Held until the end: no second server may work in the data directory.
+    _lock: File,
+}
+
+impl Running {
+    /// Where it listens.
+    #[must_use]
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Returns only when serving has failed by itself.
+    pub async fn failed(&mut self) -> Failure {
+        match (&mut self.serving).await {
+            Ok(Ok(())) => Failure::running("serving ended by itself".into()),
+            Ok(Err(e)) => Failure::running(format!("serving failed: {}", chain(&e))),
+            Err(e) => Failure::running(format!("serving failed: {e}")),
+        }
+    }
+
+    /// Closes every event, answers what is being asked, and ends.
+    pub async fn stop(self) {
+        self.shutdown.cancel();
+        // Side by side: a long poll must not keep an event from being closed, nor the other way round.
+        let (served, ()) = tokio::join!(self.serving, self.engine.stop());
+        match served {
+            Ok(Ok(())) => info!("stopped"),
+            Ok(Err(e)) => warn!("serving ended with a failure: {}", chain(&e)),
+            Err(e) => warn!("serving ended with a failure: {e}"),
+        }
+    }
+}
+
+/// Opens the database that is configured.
+pub(crate) async fn database(config: &Config) -> Result<Database, Failure> {
+    let seal_key = secrets::seal_key(&config.data_dir)?;
+    let url = match &config.database_url {
+        Some(url) => url.expose().parse().map_err(|e: Invalid| Failure::usage(e.to_string()))?,
+        None => DbUrl::from(config.data_dir.join("argus.db")),
+    };
+    Database::open(DatabaseConfig::new(url, SealKey::new(seal_key)))
+        .await
+        .map_err(|e| Failure::data(format!("the database cannot be used: {}", chain(&e))))
+}
+
+/// Starts everything and returns when requests are served.
+///
+/// # Errors
+/// `Failure` with the exit code of contract 3.1.
+pub async fn serve(config: Config, demo: bool) -> Result<Running, Failure> {
+    secrets::data_dir(&config.data_dir)?;
+    let lock = secrets::lock(&config.data_dir)?;
+    let db = database(&config).await?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let media = config.data_dir.join("events");
+    secrets::data_dir(&media)?;
+    let media = argus_engine::media_folder(&media)
+        .map_err(|e| Failure::data(format!("the media directory cannot be used: {}", chain(&e))))?;
+    let feeds = feeds(&config, Arc::clone(&clock))?;
+    let engine = Engine::start(EngineParts {
+        db: db.clone(),
+        media: Arc::clone(&media),
+        feeds,
+        describer: describer(config.ai.as_ref(), &clock)?,
+        clock: Arc::clone(&clock),
+        settings: Settings::default(),
+    })
+    .await
+    .map_err(|e| Failure::data(format!("the last run's data cannot be read: {}", chain(&e))))?;
+    let control: Arc<dyn Control> = Arc::clone(&engine) as _;
+    let shutdown = CancellationToken::new();
+    let state = AppState {
+        db: db.clone(),
+        control: Arc::clone(&control),
+        media,
+        started_at: clock.now(),
+        clock: Arc::clone(&clock),
+        version: env!("CARGO_PKG_VERSION").into(),
+        shutdown: shutdown.clone(),
+        timing: Timing::default(),
+    };
+    let bound = match listen(state, &config.listen) {
+        Ok(bound) => bound,
+        Err(failure) => {
+            engine.stop().await;
+            return Err(failure);
+        }
+    };
+    if demo {
+        furnish(&db, control.as_ref(), clock.as_ref()).await?;
+    }
+    let addresses = bound.addrs().to_vec();
+    let serving = tokio::spawn(bound.run());
+    for address in &addresses {
+        say(&format!("listening on http://{address}"))?;
+    }
+    Ok(Running { addresses, serving, shutdown, engine, _lock: lock })
+}
+
+/// Takes the configured addresses; without any, all of this machine's, IPv6 where there is any.
+fn listen(state: AppState, addresses: &[SocketAddr]) -> Result<Bound, Failure> {
+    let taken = |e: ApiError| Failure { code: 3, message: chain(&e) };
+    if !addresses.is_empty() {
+        return argus_api::bind(state, addresses).map_err(taken);
+    }
+    let any6 = SocketAddr::from((Ipv6Addr::UNSPECIFIED, PORT));
+    match argus_api::bind(state.clone(), &[any6]) {
+        Ok(bound) => Ok(bound),
+        Err(_) => argus_api::bind(state, &[SocketAddr::from((Ipv4Addr::UNSPECIFIED, PORT))]).map_err(taken),
+    }
+}
+
+fn feeds(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<dyn CameraFeeds>, Failure> {
+    let temp_dir = config.data_dir.join("tmp");
+    // Clips that were being written when the last run ended; nothing else lies here.
+    let _ = std::fs::remove_dir_all(&temp_dir);
+    secrets::data_dir(&temp_dir)?;
+    for dir in &config.media_dirs {
+        secrets::data_dir(dir)?;
+    }
+    let gate = if config.packet_gate { GateMode::Packets } else { GateMode::Off };
+    let feeds = Feeds::new(FeedsConfig { media_dirs: config.media_dirs.clone(), temp_dir, clock, gate })
+        .map_err(|e| Failure::running(format!("video cannot be used: {}", chain(&e))))?;
+    Ok(Arc::new(feeds))
+}
+
+/// The configured model first, the built-in describer when it fails.
+fn describer(ai: Option<&AiConfig>, clock: &Arc<dyn Clock>) -> Result<Arc<dyn Describer>, Failure> {
+    let mut providers: Vec<Arc<dyn Provider>> = Vec::new();
+    if let Some(ai) = ai {
+        let mut config = OpenAiConfig::new(OpenAiKind::Compatible, &ai.base_url, &ai.model);
+        config.api_key.clone_from(&ai.api_key);
+        let provider = OpenAi::new(config).map_err(|e| Failure::usage(format!("ai: {}", chain(&e))))?;
+        providers.push(Arc::new(provider));
+    }
+    providers.push(Arc::new(Builtin::new()));
+    Ok(Arc::new(Chain::new(providers, Arc::clone(clock))))
+}
+
+/// The demo's camera and key.
+async fn furnish(db: &Database, control: &dyn Control, clock: &dyn Clock) -> Result<(), Failure> {
+    let failed = |e: &dyn std::fmt::Display| Failure::running(format!("the demo cannot be set up: {e}"));
+    let fields = CameraFields { motion_cooldown: 0, ..CameraFields::new("Demo", SourceType::Test) };
+    let camera = fields.check().map_err(|e| failed(&e))?;
+    control.camera_create(camera).await.map_err(|e| failed(&e))?;
+    let new = NewApiKey::check("demo", &[Scope::Admin], None, 10_000, clock.now()).map_err(|e| failed(&e))?;
+    let key = keys::mint(db, new, clock.now()).await?;
+    say(&format!("api key: {}", key.expose()))
+}
