@@ -1,0 +1,19 @@
+//! End-to-end tests: the real program against real servers.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "all of this crate is tests, its helper functions too"
+)]
+
+mod common;
+mod crash;
+mod describe;
+mod editing;
+mod helpers;
+mod live;
+mod main_job;
+mod many;
+mod replay;
+mod sources;
+mod stop;

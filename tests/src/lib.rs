@@ -1,0 +1,37 @@
+//! The servers and clients that the end-to-end tests of Argus run against: a real RTSP server with encoded video whose
+//! ground truth is known, a real OpenAI-compatible server with faults on demand, the `argus-server` process itself, and
+//! small HTTP and WebSocket clients.
+//!
+//! Everything listens on loopback, on a port that the system chose, and goes away when its value is dropped. Nothing here
+//! knows how Argus works inside; it sees what a camera, a provider and a client see. A helper that cannot do its work
+//! panics, because the test that asked for it has failed.
+//!
+//! ```no_run
+//! use argus_tests::{rtsp::RtspServer, scene::Scene, server::ServerProcess};
+//! use serde_json::json;
+//!
+//! # #[tokio::main] async fn main() {
+//! let camera = RtspServer::builder().scene(Scene::MovingBox { every_s: 8, for_s: 3 }).start();
+//! let dir = tempfile::tempdir().expect("a temporary folder");
+//! let server = ServerProcess::start(dir.path()).await;
+//! let client = server.client().await;
+//! let made = client.post("/cameras", &json!({"name": "Door", "type": "rtsp", "rtsp_url": camera.url()})).await;
+//! assert_eq!(made.status, 201);
+//! # }
+//! ```
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::missing_panics_doc,
+    reason = "test support: a helper that cannot do its work must fail the test there and then"
+)]
+
+pub mod clips;
+pub mod fake_ai;
+pub mod http;
+pub mod net;
+pub mod rtsp;
+pub mod scene;
+pub mod server;
+pub mod wait;
+pub mod ws;

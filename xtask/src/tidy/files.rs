@@ -1,0 +1,110 @@
+//! The files of the repository, and how long they may be.
+
+use anyhow::Context;
+use xshell::{Shell, cmd};
+
+/// A file of the repository.
+pub(super) struct File {
+    /// From the root, with `/`.
+    pub(super) path: String,
+    /// Its text; none when it is not UTF-8.
+    pub(super) text: Option<String>,
+}
+
+/// Lines of a Rust file without the tests beside the code.
+const LONGEST: usize = 800;
+/// Composition and command line only; what grows beyond belongs into a crate.
+const SERVER_TOTAL: usize = 600;
+const SERVER_MAIN: usize = 40;
+const SERVER: &str = "bins/argus-server/src/";
+
+/// What git knows or would add. The target folder and private data are ignored by git, so they are not here.
+pub(super) fn list(sh: &Shell) -> anyhow::Result<Vec<File>> {
+    let root = sh.current_dir();
+    let names = cmd!(sh, "git ls-files -z --cached --others --exclude-standard")
+        .quiet()
+        .read()
+        .context("git ls-files failed")?;
+    let mut files: Vec<File> = names
+        .split('\0')
+        .filter(|name| !name.is_empty() && root.join(name).is_file())
+        .map(|name| File { path: name.to_owned(), text: std::fs::read_to_string(root.join(name)).ok() })
+        .collect();
+    files.sort_by(|a, b| a.path.cmp(&b.path));
+    files.dedup_by(|a, b| a.path == b.path);
+    Ok(files)
+}
+
+/// Checks lengths and names of the Rust files.
+pub(super) fn check(files: &[File]) -> Vec<String> {
+    let mut faults = Vec::new();
+    let mut server = 0;
+    for file in files.iter().filter(|file| file.path.ends_with(".rs")) {
+        let lines = code_lines(file.text.as_deref().unwrap_or_default());
+        if lines > LONGEST {
+            faults
+                .push(format!("{}: {lines} lines without its tests, at most {LONGEST}: look for the seam", file.path));
+        }
+        if file.path.ends_with("/mod.rs") {
+            faults.push(format!("{}: modules are name.rs with name/ beside it", file.path));
+        }
+        if let Some(name) = file.path.strip_prefix(SERVER) {
+            if name.split('/').any(|part| part == "tests.rs" || part == "tests") {
+                continue;
+            }
+            server += lines;
+            if name == "main.rs" && lines >= SERVER_MAIN {
+                faults.push(format!("{}: {lines} lines, under {SERVER_MAIN}", file.path));
+            }
+        }
+    }
+    if server >= SERVER_TOTAL {
+        faults.push(format!(
+            "{SERVER}: {server} lines without tests, under {SERVER_TOTAL}: what is not composition has a crate"
+        ));
+    }
+    faults
+}
+
+/// The lines before the module of tests, which by custom is the end of a file.
+fn code_lines(text: &str) -> usize {
+    let lines: Vec<&str> = text.lines().collect();
+    lines
+        .windows(2)
+        .position(|pair| matches!(pair, [attribute, item] if *attribute == "#[cfg(test)]" && item.trim_start().starts_with("mod ")))
+        .unwrap_or(lines.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(path: &str, lines: usize) -> File {
+        File { path: path.to_owned(), text: Some("x\n".repeat(lines)) }
+    }
+
+    #[test]
+    fn tests_beside_the_code_are_not_counted() {
+        assert_eq!(code_lines("a\nb\n"), 2);
+        assert_eq!(code_lines("a\n#[cfg(test)]\nmod tests {\n}\n"), 1);
+        assert_eq!(code_lines("a\n#[cfg(test)]\nfn helper() {}\nb\n"), 4);
+        assert_eq!(code_lines(""), 0);
+    }
+
+    #[test]
+    fn long_files_and_mod_files_are_told() {
+        assert!(check(&[file("crates/a/src/lib.rs", LONGEST), file("README.md", 5000)]).is_empty());
+        assert_eq!(check(&[file("crates/a/src/lib.rs", LONGEST + 1)]).len(), 1);
+        assert_eq!(check(&[file("crates/a/src/b/mod.rs", 1)]).len(), 1);
+    }
+
+    #[test]
+    fn the_server_stays_small() {
+        assert!(
+            check(&[file("bins/argus-server/src/main.rs", 39), file("bins/argus-server/src/lib.rs", 560)]).is_empty()
+        );
+        assert_eq!(check(&[file("bins/argus-server/src/main.rs", 40)]).len(), 1);
+        assert_eq!(check(&[file("bins/argus-server/src/a.rs", 300), file("bins/argus-server/src/b.rs", 300)]).len(), 1);
+        assert!(check(&[file("bins/argus-server/src/config/tests.rs", 700)]).is_empty());
+    }
+}
