@@ -216,7 +216,8 @@ async fn check_at_rest(site: &Site, told: &[Value], kills: u64) {
             (parts[parts.len() - 2].clone(), parts[parts.len() - 1].clone())
         })
         .collect();
-    let orphans: Vec<_> = on_disk.difference(&named).collect();
+    let orphans: Vec<_> =
+        on_disk.difference(&named).map(|file| (file, deleted.contains(&file.0), there.get(&file.0))).collect();
     assert!(orphans.is_empty(), "files that no row names: {orphans:?}");
     let missing: Vec<_> = named.difference(&on_disk).collect();
     assert!(missing.is_empty(), "rows that name no file: {missing:?}");

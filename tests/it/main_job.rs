@@ -90,7 +90,7 @@ fn hashes(frames: &Value) -> Vec<&str> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn pictures_and_clip_show_what_happened() {
-    let (site, _, mut live, begun) = second_event().await;
+    let (site, camera, mut live, begun) = second_event().await;
     let event = live.finished(&id_of(&begun)).await;
     let duration_ms = event["duration_ms"].as_i64().unwrap();
 
@@ -134,7 +134,9 @@ async fn pictures_and_clip_show_what_happened() {
     let before = onset - (film.seconds - wanted).max(0.0);
     assert!((PRE_ROLL_S - 1.0..PRE_ROLL_S + 0.5).contains(&before), "the object comes {onset} s into the clip");
     assert!(!shows_object(pictures.last().unwrap()), "the clip ends after the object has left");
-    assert!(files(&site.dir.path().join("tmp")).is_empty());
+    site.client.post(&format!("/cameras/{camera}/stop"), &json!({})).await.expect(202);
+    site.reaches(&camera, "stopped", SOON).await;
+    wait_until("an empty tmp", SOON, || files(&site.dir.path().join("tmp")).is_empty()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -75,12 +75,14 @@ async fn eight_cameras_started_and_stopped_twenty_times_leave_nothing_behind() {
     })
     .await;
     let memory = site.server.rss_kib();
+    let mut history = vec![memory];
     for _ in 1..ROUNDS {
         round().await;
+        history.push(site.server.rss_kib());
     }
     site.server.settles_at(settled.0, settled.1, SOON).await;
     let grown = site.server.rss_kib().saturating_sub(memory);
-    assert!(grown < GROWTH_KIB, "{grown} KiB more than the {memory} KiB after the first round");
+    assert!(grown < GROWTH_KIB, "{grown} KiB more than after the first round: {history:?}");
 
     let told = site.journal(0).await;
     for id in &ids {

@@ -76,7 +76,7 @@ async fn sigterm_ends_in_time_whatever_the_cameras_do() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_signal_ends_at_once_with_1() {
-    let mut site = Site::start().await;
+    let site = Site::start().await;
     let mut live = site.listen(None).await;
     let camera = site.camera(with(test_camera("Yard", 30, 20), &json!({"post_roll_s": 30}))).await;
     live.created(&camera).await;

@@ -15,6 +15,8 @@ pub(crate) fn run(file: &Path, camera: Option<&Path>) -> Result<(), Failure> {
         Some(path) => configuration(path)?,
         None => plain().map_err(|faults| Failure::usage(faults.to_string()))?,
     };
+    // What GStreamer says of a file that is not there would help nobody.
+    std::fs::File::open(file).map_err(|e| Failure::usage(format!("cannot read {}: {e}", file.display())))?;
     let pictures = argus_capture::pictures_of_file(file, config.frame_rate).map_err(|e| Failure::running(chain(&e)))?;
     let mut analyser = Analyser::new(&config, "UTC");
     let (mut count, mut last) = (0_u64, Timestamp::from_micros(0));

@@ -293,11 +293,9 @@ async fn switch(shared: &Shared, req: &HttpRequest, body: Body, on: bool) -> Res
         Ok(config)
     });
     shared.control(move |c| async move { c.camera_update(id, edit).await }).await?;
-    let status = if on {
-        state(shared, id).map(|s| s.status).filter(|s| *s != CameraStatus::Stopped).unwrap_or(CameraStatus::Starting)
-    } else {
-        CameraStatus::Stopped
-    };
+    // A file that has ended is enabled and stopped: it starts again.
+    let running = state(shared, id).map(|s| s.status).filter(|status| *status != CameraStatus::Stopped);
+    let status = if on { running.unwrap_or(CameraStatus::Starting) } else { CameraStatus::Stopped };
     Ok(HttpResponse::Accepted().json(CameraSwitch { camera_id: id, status }))
 }
 

@@ -8,7 +8,8 @@ use actix_web::dev::Payload;
 use actix_web::http::header::{self, HeaderMap};
 use actix_web::web::{self, Data};
 use actix_web::{FromRequest, HttpRequest, HttpResponse};
-use argus_core::journal::MessageType;
+use argus_core::journal::{Message, MessageType};
+use argus_db::JournalEntry;
 
 use crate::auth::{AnyCaller, Caller};
 use crate::error::ApiError;
@@ -91,11 +92,11 @@ pub(crate) async fn ws(
     query.done()?;
     let bounds = shared.state.db.journal_bounds().await?;
     let gap = after.and_then(|after| feed::gap(after, bounds, shared.state.clock.now()));
-    let gap = gap.map(|gap| Ok::<_, ApiError>((gap.seq, serde_json::to_string(&gap)?))).transpose()?;
-    let cursor = gap.as_ref().map_or(after.unwrap_or(bounds.newest), |(seq, _)| *seq);
+    let gap = gap.map(entry).transpose()?;
+    let cursor = gap.as_ref().map_or(after.unwrap_or(bounds.newest), |gap| gap.seq);
     let upgraded = actix_ws::handle(&req, payload).map_err(|_refused| ApiError::UpgradeRequired)?;
     let (answer, session, stream) = upgraded;
-    let connection = Connection::new(shared, caller.credentials().1, types, cursor, gap.map(|(_, text)| text));
+    let connection = Connection::new(shared, caller.credentials().1, types, cursor, gap);
     let id = RequestId::from_request(&req);
     tracing::debug!(request.id = id, "websocket opened");
     actix_web::rt::spawn(async move {
@@ -103,6 +104,12 @@ pub(crate) async fn ws(
         tracing::debug!(request.id = id, end, "websocket closed");
     });
     Ok(answer)
+}
+
+/// A message of our own in the form of those of the journal.
+fn entry(message: Message) -> Result<JournalEntry, ApiError> {
+    let text = serde_json::to_string(&message)?;
+    Ok(JournalEntry { seq: message.seq, r#type: message.r#type, camera_id: None, event_id: None, text })
 }
 
 #[cfg(test)]

@@ -37,6 +37,7 @@ pub(crate) async fn start(shared: &Shared, from: Timestamp, dir: PathBuf) -> Res
     let writer = Writer {
         mux,
         session: first.session,
+        decoded: first.at,
         shown: Shown { from, first: first.at, begin: first.at, last: first.at, end: first.at, units: 0 },
     };
     let task = tokio::spawn(write(writer, backlog, live, until));
@@ -88,9 +89,17 @@ impl Shown {
     }
 }
 
+/// When a unit is to be decoded, in wall time.
+fn decoded_at(unit: &AccessUnit) -> Timestamp {
+    let early = unit.dts_us.map_or(0, |dts| unit.pts_us.saturating_sub(dts)).max(0);
+    unit.at.minus(Duration::from_micros(u64::try_from(early).unwrap_or(0)))
+}
+
 struct Writer {
     mux: Mux,
     session: u64,
+    /// When the newest unit is to be decoded.
+    decoded: Timestamp,
     shown: Shown,
 }
 
@@ -111,6 +120,7 @@ impl Writer {
         let taken = self.mux.push(unit);
         if taken {
             self.shown.count(unit.at);
+            self.decoded = decoded_at(unit);
         }
         taken
     }
@@ -144,9 +154,10 @@ async fn write(
     };
     // What is still to come: up to the first picture after the end.
     let deadline = Instant::now() + until.since(writer.shown.last) + LATE_MAX;
-    while open && writer.shown.last < until {
+    while open && writer.decoded < until {
         match timeout_at(deadline, live.recv()).await {
-            Ok(Some(unit)) if unit.at <= until => open = writer.take(&unit).await,
+            // By the time of decoding: pictures may be coded after one that is shown later.
+            Ok(Some(unit)) if decoded_at(&unit) <= until => open = writer.take(&unit).await,
             _ => open = false,
         }
     }

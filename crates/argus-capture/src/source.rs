@@ -180,7 +180,13 @@ impl Opener {
                     RtspTransport::Auto => {
                         let early = deadline.min(Instant::now() + TCP_FIRST);
                         match self.once(shared, input(false), place.clone(), early).await {
-                            Err(fault) if matches!(fault.kind, FaultKind::Timeout | FaultKind::Unreachable) => {
+                            // Some cameras refuse TCP outright, which looks like a stream that holds nothing.
+                            Err(fault)
+                                if matches!(
+                                    fault.kind,
+                                    FaultKind::Timeout | FaultKind::Unreachable | FaultKind::Invalid
+                                ) =>
+                            {
                                 let udp = self.once(shared, input(true), place, deadline).await;
                                 // When neither works, what TCP said is nearer to the truth: UDP is silent.
                                 udp.map_err(|second| if second.kind == FaultKind::Timeout { fault } else { second })

@@ -87,6 +87,9 @@ impl RtspUrl {
         let decode = |s: &str| percent_decode(s).ok_or_else(|| bad("has a user or password that is not UTF-8"));
         let username = if url.username().is_empty() { None } else { Some(decode(url.username())?) };
         let password = url.password().map(decode).transpose()?.map(Secret::new);
+        for part in [username.as_deref(), password.as_ref().map(Secret::expose)].into_iter().flatten() {
+            text(part, 1..=100).map_err(|reason| bad(&format!("holds a user or password that {reason}")))?;
+        }
         // Both setters can only fail without a host, which was refused above.
         let _ = url.set_username("");
         let _ = url.set_password(None);
@@ -559,6 +562,7 @@ mod tests {
             "rtsp://cam/\u{0}",
             "",
             "rtsp://u:%ff@cam/",
+            "rtsp://u:%00@cam/",
         ] {
             assert_eq!(faulty(rtsp(bad)), ["rtsp_url"], "{bad:?}");
         }

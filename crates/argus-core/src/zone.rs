@@ -77,6 +77,10 @@ impl Zone {
         if let Err(reason) = text(&self.name, 1..=100) {
             faults.add(format!("{at}.name"), reason);
         }
+        if self.kind == ZoneKind::Privacy {
+            // Pictures and clips are not painted over yet. A zone that is believed to hide and does not is worse than none.
+            faults.add(format!("{at}.kind"), "privacy zones are not available yet");
+        }
         if !VERTICES.contains(&self.vertices.len()) {
             faults.add(format!("{at}.vertices"), "needs 3 to 64 corners");
             return;
@@ -132,6 +136,14 @@ mod tests {
         check(&[(0.0, 0.0), (0.5, 0.5), (1.0, 1.0)], &["z.vertices"]);
         check(&[(0.0, 0.0), (1.0, 1.0), (1.0, 0.0), (0.0, 1.0)], &[]);
         check(&[(0.0, 0.0), (1.5, 0.0), (1.0, f64::NAN)], &["z.vertices[1].x", "z.vertices[2].y"]);
+    }
+
+    #[test]
+    fn what_would_not_be_hidden_is_refused() {
+        let mut faults = Faults::default();
+        let corners = [(0.0, 0.0), (1.0, 0.0), (1.0, 1.0)];
+        Zone { kind: ZoneKind::Privacy, ..zone(&corners) }.check("z", &mut faults);
+        assert_eq!(faults.0.first().map(|f| f.field.as_str()), Some("z.kind"));
     }
 
     #[test]

@@ -173,6 +173,9 @@ impl Analyser {
 
     /// Capture ends.
     pub fn stop(&mut self, at: Timestamp) -> Vec<Noticed> {
+        // What comes next may be another source, and its sessions are counted anew.
+        self.detector = None;
+        self.session = None;
         self.close(EpisodeInput::Stop, at)
     }
 

@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use argus_core::camera::{Camera, CameraConfig};
+use argus_core::episode::EndReason;
 use argus_core::journal::CameraStatusChange;
 use argus_core::ports::{FeedHandle, FeedItem, FeedPlan, OpenFeed};
 use argus_core::status::{CameraLive, CameraState, CameraStatus};
@@ -99,6 +100,7 @@ pub(crate) fn start(deps: Arc<Deps>, camera: Camera, last_status: Option<CameraS
         events: TaskTracker::new(),
         give_up: CancellationToken::new(),
         announced: last_status,
+        accounted: false,
         camera,
         deps: Arc::clone(&deps),
     };
@@ -117,6 +119,8 @@ struct Task {
     give_up: CancellationToken,
     /// The last status that clients were told of.
     announced: Option<CameraStatus>,
+    /// Whether what is received is on account since this task runs: a status may have been told before it.
+    accounted: bool,
 }
 
 /// Why the inner loop of a camera ended.
@@ -221,7 +225,10 @@ impl Task {
     /// Takes a new configuration; true when the feed must be built anew for it.
     fn configure(&mut self, camera: Camera) -> bool {
         let (old, new) = (&self.camera.config, &camera.config);
-        let reopen = old.source != new.source
+        // Whoever changes or starts a camera that is in trouble has mended something: it is tried again at once.
+        let in_trouble = matches!(lock(&self.live).state.status, CameraStatus::Error | CameraStatus::Offline);
+        let reopen = in_trouble
+            || old.source != new.source
             || old.is_enabled != new.is_enabled
             || old.frame_rate != new.frame_rate
             || old.motion_enabled != new.motion_enabled
@@ -268,10 +275,11 @@ impl Task {
                     };
                     self.events.spawn(task.run(episode));
                 }
-                Noticed::Ended { episode, reason, .. } => {
+                Noticed::Ended { episode, reason, closed_at } => {
                     if let Some(open) = self.open.take() {
                         info!(event.id = %open.id, camera.id = %self.camera.id, %reason, "movement is over");
-                        open.tell(EventNews::Ended(episode));
+                        let broken_off = matches!(reason, EndReason::Stopped | EndReason::Lost).then_some(closed_at);
+                        open.tell(EventNews::Ended { episode, broken_off });
                     }
                     lock(&self.live).event_id = None;
                 }
@@ -291,10 +299,10 @@ impl Task {
         }
         let noticed = self.analyser.lost(self.deps.clock.now());
         for one in noticed {
-            if let Noticed::Ended { episode, reason, .. } = one {
+            if let Noticed::Ended { episode, reason, closed_at } = one {
                 if let Some(open) = self.open.take() {
                     info!(event.id = %open.id, camera.id = %self.camera.id, %reason, "the picture was lost during an event");
-                    open.tell(EventNews::Ended(episode));
+                    open.tell(EventNews::Ended { episode, broken_off: Some(closed_at) });
                 }
                 lock(&self.live).event_id = None;
             }
@@ -328,21 +336,25 @@ impl Task {
             }
             live.state = state.clone();
         }
-        if self.announced == Some(state.status) {
+        let (status, reason) = (state.status, state.last_error.clone());
+        let told = self.announced == Some(status);
+        if told && self.accounted {
             return;
         }
-        let (status, reason) = (state.status, state.last_error.clone());
-        match &reason {
-            Some(reason) => {
-                warn!(camera.id = %self.camera.id, camera.name = %self.camera.config.name, %status, "{reason}")
+        if !told {
+            match &reason {
+                Some(reason) => {
+                    warn!(camera.id = %self.camera.id, camera.name = %self.camera.config.name, %status, "{reason}")
+                }
+                None => info!(camera.id = %self.camera.id, camera.name = %self.camera.config.name, %status, "camera status"),
             }
-            None => info!(camera.id = %self.camera.id, camera.name = %self.camera.config.name, %status, "camera"),
+            let change = CameraStatusChange::new(self.camera.id, &self.camera.config.name, state, self.announced);
+            self.announced = Some(status);
+            if let Err(e) = self.deps.db.camera_state_set(change, now).await {
+                warn!(camera.id = %self.camera.id, "the camera's status could not be stored: {}", chain(&e));
+            }
         }
-        let change = CameraStatusChange::new(self.camera.id, &self.camera.config.name, state, self.announced);
-        self.announced = Some(status);
-        if let Err(e) = self.deps.db.camera_state_set(change, now).await {
-            warn!(camera.id = %self.camera.id, "the camera's status could not be stored: {}", chain(&e));
-        }
+        self.accounted = true;
         let coverage = match status {
             CameraStatus::Online => CoverageState::Received,
             CameraStatus::Stopped => CoverageState::Stopped,

@@ -40,13 +40,13 @@ use std::sync::{Arc, Mutex};
 
 use argus_core::ports::{CameraFeeds, Describer};
 use argus_core::settings::Settings;
-use argus_core::{CameraId, Clock};
+use argus_core::{CameraId, Clock, chain};
 use argus_db::Database;
 use object_store::ObjectStore;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::info;
+use tracing::{info, warn};
 
 pub use analyser::{Analyser, Episode, Moment, Noticed};
 pub use clock::SystemClock;
@@ -125,6 +125,10 @@ impl Engine {
         futures_util::future::join_all(stops).await;
         self.deps.tasks.close();
         self.deps.tasks.wait().await;
+        // From here on nothing is received: the account ends now, not at the next start.
+        if let Err(e) = self.deps.db.coverage_close_all(self.deps.clock.now()).await {
+            warn!("what was received until now could not be stored: {}", chain(&e));
+        }
         info!("engine stopped");
     }
 }

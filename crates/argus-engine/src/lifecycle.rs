@@ -33,7 +33,12 @@ pub(crate) enum EventNews {
     /// It is time to choose the pictures; the event still runs.
     FramesDue(Box<Episode>),
     /// The event is over.
-    Ended(Box<Episode>),
+    Ended {
+        /// All of it.
+        episode: Box<Episode>,
+        /// Nothing comes in after this moment, or nobody waits for it: capture is being stopped, or was lost.
+        broken_off: Option<Timestamp>,
+    },
     /// The camera is being deleted: nothing more is wanted.
     Abandoned,
 }
@@ -99,13 +104,13 @@ impl EventTask {
                     self.frames(&prefix, &episode, None).await;
                     frames_done = true;
                 }
-                Some(EventNews::Ended(episode)) => break Some(episode),
+                Some(EventNews::Ended { episode, broken_off }) => break Some((episode, broken_off)),
                 Some(EventNews::Abandoned) => return,
                 // The camera's task is gone without a word: the next start closes the event.
                 None => break None,
             }
         };
-        let Some(episode) = ended else {
+        let Some((episode, broken_off)) = ended else {
             error!(event.id = %self.id, "the event's camera ended without closing it; the next start will");
             return;
         };
@@ -115,7 +120,7 @@ impl EventTask {
             self.frames(&prefix, &episode, Some(duration_ms)).await;
         }
         if let Some(recorder) = clip {
-            self.clip(&prefix, recorder, &episode).await;
+            self.clip(&prefix, recorder, &episode, broken_off).await;
         }
     }
 
@@ -223,9 +228,17 @@ impl EventTask {
         self.deps.jobs.notify_one();
     }
 
-    async fn clip(&self, prefix: &str, recorder: Box<dyn ClipRecorder>, episode: &Episode) {
+    async fn clip(
+        &self,
+        prefix: &str,
+        recorder: Box<dyn ClipRecorder>,
+        episode: &Episode,
+        broken_off: Option<Timestamp>,
+    ) {
         let post_roll = Duration::from_secs(self.camera.config.post_roll_s.into());
-        let stored = match recorder.finish(episode.last_motion.plus(post_roll)).await {
+        let wanted = episode.last_motion.plus(post_roll);
+        let until = broken_off.map_or(wanted, |end| wanted.min(end));
+        let stored = match recorder.finish(until).await {
             Ok(clip) => match self.deps.media.put_file(&clip_key(prefix), (*clip.file).as_ref()).await {
                 Ok(()) => EventChange::Clip { bytes: clip.bytes, from: clip.from, until: clip.until },
                 Err(e) => {

@@ -112,6 +112,8 @@ pub(crate) struct Background {
     light_range: i32,
     light_near: i32,
     tol: i32,
+    light_busy: i32,
+    tolb: i32,
     sums_now: Vec<u16>,
     sums_mean: Vec<u16>,
     blocks: Vec<BlockSums>,
@@ -139,7 +141,9 @@ impl Background {
             low: vec![0; grid.width + 2],
             high: vec![0; grid.width],
             light_range: (crate::tuning::knob("LR", 0.3) * 8192.0) as i32,
-            tol: (crate::tuning::knob("TOL", 3.0) * 128.0) as i32,
+            tolb: (crate::tuning::knob("TOLB", 0.5) * 128.0) as i32,
+            light_busy: crate::tuning::knob("LB", 4.0) as i32,
+            tol: crate::tuning::knob("TOL", 40.0) as i32,
             light_near: crate::tuning::knob("LN", 1.0) as i32,
             open: crate::tuning::knob("OPEN", 1.0) > 0.0,
             sums_now: vec![0; grid.stride],
@@ -318,7 +322,7 @@ impl Background {
                 let at = by * self.blocks_x + bx;
                 self.lit[at] = match self.lit_found[at] {
                     BlockLight::UNEXPLAINED if n >= 3 => BlockLight { gain: (gain / n) as i16, offset: (offset / n) as i16 },
-                    own if own.is_lit() && n >= self.light_near => own,
+                    own if own.is_lit() && n >= if self.busy[at] { self.light_busy } else { self.light_near } => own,
                     _ => BlockLight::SAME,
                 };
                 lit += usize::from(self.lit[at] != BlockLight::SAME);
@@ -368,7 +372,7 @@ impl Background {
                 texture += (i32::from(v) - now).abs();
             }
         }
-        if best.0 < n * self.tol + texture / 4 { best.1 } else { BlockLight::UNEXPLAINED }
+        if best.0 < n * (now / self.tol + self.tolb) + texture / 4 { best.1 } else { BlockLight::UNEXPLAINED }
     }
 
     /// Sets the bits of changed pixels in `mask` and moves the model. `lit`: whether any block has a gain.

@@ -47,6 +47,7 @@ pub struct Detector {
     keep: Vec<[u16; 4]>,
     /// Frames that still only learn.
     learning: u32,
+    busy_kind: u32,
     warming: u32,
     started: bool,
     motion: Motion,
@@ -73,6 +74,7 @@ impl Detector {
             core: grid.mask(),
             keep: Vec::with_capacity(64),
             learning: 0,
+            busy_kind: crate::tuning::knob("BUSY", 1.0) as u32,
             warming: 0,
             started: false,
             motion: Motion { width, height, boxes: Vec::with_capacity(64), ..Motion::default() },
@@ -165,7 +167,7 @@ impl Detector {
         }
         self.tracks.step(&self.blobs.found, &self.tuning);
         let (w, h) = (self.width, self.height);
-        let confirmed = self.tracks.live.iter().filter(|t| t.confirmed);
+        let confirmed = self.tracks.live.iter().filter(|t| if self.busy_kind > 0 { t.evident } else { t.confirmed });
         self.background.set_busy(confirmed.map(|t| around(&t.blob, w, h)));
         self.motion.learning = self.learning > 0;
         self.report();

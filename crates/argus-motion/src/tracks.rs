@@ -22,6 +22,8 @@ pub(crate) struct Track {
     pub id: u32,
     /// The region in the last frame it was found in.
     pub blob: Blob,
+    /// Whether it has been seen often and clearly enough to be a thing.
+    pub evident: bool,
     /// Whether it is reported as motion.
     pub confirmed: bool,
     /// Whether it has stood still long enough to become background.
@@ -65,6 +67,7 @@ impl Track {
         Self {
             id,
             blob,
+            evident: false,
             confirmed: false,
             parked: false,
             misses: 0,
@@ -165,7 +168,10 @@ impl Tracks {
             track.parked = track.still >= tuning.park;
             let travel = i64::from(tuning.travel_16 * self.unit_16 / 16);
             let travelled = track.travel_squared >= travel * travel;
-            track.confirmed = track.weight_peak >= self.area_min && track.hits >= tuning.confirm && track.evidence_16 >= tuning.evidence_16 && (travelled || track.solid >= tuning.solid) && !track.parked;
+            track.evident = track.weight_peak * 100 >= self.area_min * crate::tuning::knob("PEAK", 50.0) as u32
+                && track.hits >= tuning.confirm
+                && track.evidence_16 >= tuning.evidence_16;
+            track.confirmed = track.evident && (travelled || track.solid >= tuning.solid) && !track.parked;
         }
         self.live.retain(|t| t.misses < MISSES_MAX);
     }

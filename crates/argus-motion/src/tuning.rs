@@ -82,8 +82,8 @@ impl Tuning {
             evidence_16: (knob("EVID", 3.5) * 16.0) as u32, confirm: frames(knob("CONFIRM", 0.2), 2),
             travel_16: (knob("TRAVEL", 2.0) * 16.0) as i32, follow_percent: knob("FOLLOW", 33.0) as u32,
             solid: frames(0.8, 3),
-            park: frames(6.0, 8),
-            coast: frames(0.2, 1),
+            park: frames(knob("PARK", 6.0), 8),
+            coast: frames(knob("COAST", 0.2), 1),
         }
     }
 }

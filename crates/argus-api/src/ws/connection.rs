@@ -2,12 +2,14 @@
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::web::Data;
 use actix_ws::{CloseCode, CloseReason, Closed, Message, MessageStream, ProtocolError, Session};
 use argus_core::chain;
 use argus_core::journal::MessageType;
+use argus_db::JournalEntry;
 use futures_util::SinkExt as _;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
@@ -38,7 +40,7 @@ pub(super) struct Connection {
     /// Up to this number messages were there before the reader came: they are read at its pace, and only when nothing
     /// waits. What is newer is read as it comes, and waits.
     replay_to: i64,
-    waiting: VecDeque<String>,
+    waiting: VecDeque<Arc<JournalEntry>>,
     waiting_bytes: usize,
     answers: VecDeque<Message>,
 }
@@ -59,16 +61,16 @@ impl Connection {
         hash: KeyHash,
         types: Vec<MessageType>,
         cursor: i64,
-        first: Option<String>,
+        first: Option<JournalEntry>,
     ) -> Self {
-        let waiting_bytes = first.as_ref().map_or(0, String::len);
+        let waiting_bytes = first.as_ref().map_or(0, |first| first.text.len());
         Self {
             shared,
             hash,
             types,
             cursor,
             replay_to: cursor,
-            waiting: first.into_iter().collect(),
+            waiting: first.into_iter().map(Arc::new).collect(),
             waiting_bytes,
             answers: VecDeque::new(),
         }
@@ -110,7 +112,6 @@ impl Connection {
             }
             let has_output = !self.answers.is_empty() || !self.waiting.is_empty();
             tokio::select! {
-                biased;
                 () = shutdown.cancelled() => return End::Close(CloseCode::Away, "the server stops"),
                 got = stream.recv() => {
                     heard = Instant::now();
@@ -152,7 +153,8 @@ impl Connection {
 
     /// Reads what the journal has behind the cursor.
     async fn read_on(&mut self, news: &mut watch::Receiver<i64>) -> Result<(), End> {
-        while self.may_read() {
+        // A long past of which little concerns takes many pages.
+        while self.may_read() && !self.shared.state.shutdown.is_cancelled() {
             let newest = *news.borrow_and_update();
             if newest <= self.cursor {
                 return Ok(());
@@ -166,9 +168,9 @@ impl Connection {
             };
             // An empty answer holds everything up to the newest number known before it was read: the rest is gone.
             self.cursor = found.last().map_or(newest, |last| last.seq).max(self.cursor);
-            for entry in found.iter().filter(|e| self.types.contains(&e.r#type)) {
+            for entry in found.into_iter().filter(|e| self.types.contains(&e.r#type)) {
                 self.waiting_bytes += entry.text.len();
-                self.waiting.push_back(entry.text.clone());
+                self.waiting.push_back(entry);
             }
             let is_slow = self.waiting.len() > WAITING || self.waiting_bytes > WAITING_BYTES;
             if is_slow && self.cursor > self.replay_to {
@@ -182,9 +184,9 @@ impl Connection {
     /// Puts the next frame where the socket takes it from; it was found ready before.
     fn send_next(&mut self, session: &mut Session) -> Result<(), Closed> {
         let next = self.answers.pop_front().or_else(|| {
-            let text = self.waiting.pop_front()?;
-            self.waiting_bytes -= text.len();
-            Some(Message::Text(text.into()))
+            let entry = self.waiting.pop_front()?;
+            self.waiting_bytes -= entry.text.len();
+            Some(Message::Text(entry.text.as_str().into()))
         });
         next.map_or(Ok(()), |message| session.start_send_unpin(message))
     }

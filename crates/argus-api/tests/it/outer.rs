@@ -20,10 +20,14 @@ async fn a_request_id_of_the_right_form_comes_back_and_another_is_replaced() {
 #[tokio::test]
 async fn a_panic_is_a_500_that_tells_nothing_and_the_server_goes_on() {
     let server = Server::start().await;
-    for _ in 0..3 {
-        let answer = server.post("/cameras", json!({"name": "panic", "type": "test"})).await;
+    // The first panics in the running system, the second in the handler, on its worker.
+    let in_system = ("/cameras", json!({"name": "panic", "type": "test"}));
+    let in_handler = ("/cameras/test", json!({"type": "file", "file_path": "panic"}));
+    for (path, body) in [in_system, in_handler].into_iter().cycle().take(12) {
+        let answer = server.post(path, body).await;
         assert_eq!(answer.expect(500), json!({"detail": "Internal server error", "status_code": 500}));
         assert!(!answer.header("x-request-id").is_empty());
+        assert_eq!((answer.header("cache-control"), answer.header("x-content-type-options")), ("no-store", "nosniff"));
     }
     server.get("/cameras").await.expect(200);
 }

@@ -94,6 +94,7 @@ impl Control for Books {
 
     fn source_check(&self, source: &Source) -> Result<(), Invalid> {
         match source {
+            Source::File { path, .. } if path == "panic" => panic!("this path makes the handler itself panic"),
             Source::File { path, .. } if path.starts_with("/etc") => {
                 Err(Invalid::new("file_path", "lies outside the media directories"))
             }
@@ -280,7 +281,7 @@ impl Server {
         let text = format!("argus_{:043}", NEXT.fetch_add(1, Ordering::Relaxed));
         let now = self.clock.now();
         let hash = Sha256::digest(text.as_bytes()).into();
-        let prefix = text[..8].to_owned();
+        let prefix = text.chars().take(8).collect();
         let key = self.db.api_key_insert(new, ApiKeyId::new(now), prefix, hash, None, now).await.unwrap();
         (text, key)
     }

@@ -176,7 +176,7 @@ async fn the_document_is_sound() {
             Value::Object(map) => {
                 if let Some(Value::String(reference)) = map.get("$ref") {
                     references += 1;
-                    assert!(document.pointer(&reference[1..]).is_some(), "{reference}");
+                    assert!(document.pointer(reference.trim_start_matches('#')).is_some(), "{reference}");
                 }
                 stack.extend(map.values());
             }

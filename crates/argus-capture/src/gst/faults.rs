@@ -114,6 +114,9 @@ pub(crate) fn of_error(error: &gst::glib::Error, detail: &str, place: &Place, fo
                 return fault;
             }
         }
+        (Some(S::CodecNotFound), Place::Camera { .. }) => {
+            return Fault::new(FaultKind::Invalid, format!("{who} does not send its video over this transport"));
+        }
         (Some(_), Place::File) => {
             return Fault::new(FaultKind::Invalid, format!("the file cannot be read as video: {}", plain(error)));
         }

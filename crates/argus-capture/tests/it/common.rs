@@ -114,6 +114,7 @@ pub(crate) async fn eventually(what: &str, holds: impl Fn() -> bool) {
 /// Codes `frames` pictures at 15 a second into a file.
 pub(crate) fn encode(path: &Path, encoder: &str, parser: &str, muxer: &str, frames: u32, size: (i32, i32)) {
     let options = match encoder {
+        "x264enc bframes=2" => "b-adapt=false key-int-max=30 speed-preset=ultrafast",
         "x264enc" => "tune=zerolatency key-int-max=30 speed-preset=ultrafast",
         "x265enc" => "key-int-max=30 speed-preset=ultrafast tune=zerolatency log-level=none",
         _ => "",

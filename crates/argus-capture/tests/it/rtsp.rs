@@ -39,6 +39,11 @@ struct Server {
 impl Server {
     /// Serves at a free port, or at `port` when it is not 0; with a password when `login` says so.
     fn start(port: u16, login: Option<(&'static str, &'static str)>) -> Self {
+        Self::serve(port, login, None)
+    }
+
+    /// The same with TLS, when there is a certificate with its key as PEM.
+    fn serve(port: u16, login: Option<(&'static str, &'static str)>, tls: Option<String>) -> Self {
         gst::init().unwrap();
         let (tx, rx) = mpsc::channel();
         let thread = std::thread::spawn(move || {
@@ -77,6 +82,9 @@ impl Server {
                         let token = server::RTSPToken::builder().field("media.factory.role", user).build();
                         let basic = server::RTSPAuth::make_basic(user, password);
                         auth.add_basic(&basic, &token);
+                        if let Some(pem) = tls {
+                            auth.set_tls_certificate(Some(&server::gio::TlsCertificate::from_pem(&pem).unwrap()));
+                        }
                         server.set_auth(Some(&auth));
                     }
                     let source = server.attach(Some(&context)).unwrap();
@@ -131,7 +139,6 @@ async fn video_comes_over_tcp_and_udp_in_every_codec() {
         ("/both", RtspTransport::Tcp, "h264"),
     ];
     for (path, transport, codec) in cases {
-        eprintln!("{path} {transport}");
         let mut feed = feeds.open(plan(server.source(path, transport, None), Some(5)));
         let online = until_status(&mut feed, CameraStatus::Online).await;
         assert_eq!(online.codec.as_deref(), Some(codec), "{path} {transport}");
@@ -141,6 +148,20 @@ async fn video_comes_over_tcp_and_udp_in_every_codec() {
         assert!((150..=300).contains(&mean), "{path} {transport}: {mean} ms");
         feed.handle.stop().await;
     }
+}
+
+#[tokio::test]
+async fn an_encrypted_stream_with_a_certificate_signed_by_the_camera_itself() {
+    let own = rcgen::generate_simple_self_signed(["camera.invalid".to_owned()]).unwrap();
+    let pem = own.cert.pem() + &own.signing_key.serialize_pem();
+    let (bench, server) = (Bench::new(), Server::serve(0, Some(("joe", "s3cret")), Some(pem)));
+    let url = format!("rtsps://joe:s3cret@127.0.0.1:{}/h264", server.port);
+    let (url, username, password) = RtspUrl::parse(&url).unwrap();
+    let source = Source::Rtsp { url, username, password, transport: RtspTransport::Auto };
+    let mut feed = bench.feeds(GateMode::Off).open(plan(source, Some(5)));
+    until_status(&mut feed, CameraStatus::Online).await;
+    pictures(&mut feed, 3).await;
+    feed.handle.stop().await;
 }
 
 #[tokio::test]

@@ -7,8 +7,9 @@ use std::time::Duration;
 use argus_core::{Classify, ErrorClass};
 use diesel::connection::SimpleConnection;
 
-use super::{at, camera, key, on_both};
-use crate::{Database, DatabaseConfig, DbError, DbUrl};
+use super::events::words;
+use super::{at, camera, key, on_both, open_event};
+use crate::{Database, DatabaseConfig, DbError, DbUrl, EventChange};
 
 on_both! {
     async fn a_panic_is_an_error_and_stores_nothing(t) {
@@ -60,6 +61,30 @@ on_both! {
             Ok(())
         }).await;
         assert!(matches!(result, Err(DbError::Query(_))), "{result:?}");
+    }
+
+    /// Read, then write: the case in which a careless transaction fails at once on SQLite and loses changes on PostgreSQL.
+    async fn changes_of_two_processes_to_one_row_all_count(t) {
+        let c = t.db.camera_insert(camera("Door")).await.unwrap().id;
+        let e = open_event(&t.db, c, at(0)).await.id;
+        let other = t.again().await;
+        let each = 40_u16;
+        let writer = |db: Database| async move {
+            for _ in 0..each {
+                db.camera_edit(c, at(1), |c| {
+                    let motion_cooldown_s = c.config.motion_cooldown_s + 1;
+                    Ok::<_, ()>(argus_core::camera::CameraConfig { motion_cooldown_s, ..c.config.clone() })
+                }).await.unwrap().unwrap();
+                db.event_change(e, vec![EventChange::Reanalysed(words("A person."))], at(2)).await.unwrap();
+            }
+        };
+        let tasks = [t.db.clone(), other.clone(), t.db.clone(), other].map(|db| tokio::spawn(writer(db)));
+        for task in tasks {
+            task.await.unwrap();
+        }
+        assert_eq!(t.db.camera_get(c).await.unwrap().config.motion_cooldown_s, 30 + 4 * each);
+        let event = t.db.event_get(e).await.unwrap().unwrap();
+        assert_eq!(event.reanalysis_count, 4 * u32::from(each));
     }
 
     async fn two_processes_write_at_once(t) {

@@ -122,14 +122,21 @@ pub(crate) fn drawn(seed: u64) -> Stage {
     for v in &mut background {
         *v = v.clamp(5.0, 250.0);
     }
-    let walkers = (0..8).map(|_| person(&mut rng)).collect();
+    let walkers = (0..8).map(|_| person(&mut rng, road)).collect();
     Stage { name: "drawn", background, walkers }
 }
 
 /// A walk cycle: head, trunk, two arms and two legs that swing.
-fn person(rng: &mut Rng) -> Vec<Sprite> {
-    let (head, trunk, legs, arms) =
-        (rng.range(90.0, 200.0), rng.range(20.0, 230.0), rng.range(15.0, 140.0), rng.range(20.0, 230.0));
+///
+/// Clothes are never of the ground's own brightness: who wears that is not seen by people either.
+fn person(rng: &mut Rng, ground: f32) -> Vec<Sprite> {
+    let mut clothes = |from: f32, to: f32| {
+        let tone = rng.range(from, to);
+        let away = tone - ground;
+        if away.abs() < 40.0 { (ground + 40.0f32.copysign(away)).clamp(5.0, 245.0) } else { tone }
+    };
+    let (trunk, legs) = (clothes(20.0, 230.0), clothes(15.0, 140.0));
+    let (head, arms) = (rng.range(90.0, 200.0), rng.range(20.0, 230.0));
     let build = rng.range(0.85, 1.25);
     (0..CYCLE)
         .map(|k| {
