@@ -272,11 +272,7 @@ pub(crate) struct Film {
 }
 
 pub(crate) fn ffprobe(film: &[u8]) -> Film {
-    let text = output(
-        "ffprobe",
-        &["-v", "error", "-show_format", "-show_streams", "-of", "json", "FILE"],
-        film,
-    );
+    let text = output("ffprobe", &["-v", "error", "-show_format", "-show_streams", "-of", "json", "FILE"], film);
     let said: Value = serde_json::from_slice(&text).unwrap();
     let [stream] = &said["streams"].as_array().unwrap()[..] else { panic!("not one stream: {said}") };
     Film {

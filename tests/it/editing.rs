@@ -82,7 +82,10 @@ async fn a_camera_that_is_deleted_during_an_event_takes_everything_along() {
     site.camera(test_camera("Doomed", 6, 2)).await;
     live.created(&steady).await;
     let told = site.journal(0).await;
-    assert!(told.iter().all(|m| m["type"] != "event.deleted"), "events that go with their camera are not told one by one");
+    assert!(
+        told.iter().all(|m| m["type"] != "event.deleted"),
+        "events that go with their camera are not told one by one"
+    );
     assert!(told.iter().all(|m| !is_about(m, "event.created", &doomed) && !is_about(m, "event.updated", &doomed)));
     assert_eq!(statuses(&told, &steady), ["starting", "online"]);
     assert_eq!(statuses(&told, &doomed).last().unwrap(), "deleted");
@@ -101,12 +104,18 @@ async fn an_edit_acts_at_once_and_restarts_only_for_another_source() {
 
     // A new name is the name of the old events too; what GET gave can be sent back.
     let mut whole = site.client.put(&path, &json!({"name": " Garden "})).await.expect(200).json;
-    assert_eq!((&whole["name"], &whole["motion_cooldown"], &whole["pre_roll_s"]), (&json!("Garden"), &json!(0), &json!(2)));
+    assert_eq!(
+        (&whole["name"], &whole["motion_cooldown"], &whole["pre_roll_s"]),
+        (&json!("Garden"), &json!(0), &json!(2))
+    );
     assert_eq!(site.event(&id_of(&event)).await["camera_name"], "Garden");
     whole["prompt_override"] = json!("Only in rhymes.");
     let back = site.client.put(&path, &whole).await.expect(200).json;
     assert_eq!(back["prompt_override"], "Only in rhymes.");
-    assert_eq!(site.client.put(&path, &json!({"prompt_override": null})).await.expect(200).json["prompt_override"], Value::Null);
+    assert_eq!(
+        site.client.put(&path, &json!({"prompt_override": null})).await.expect(200).json["prompt_override"],
+        Value::Null
+    );
 
     // An include zone around the way of the object is named in the event, by the name that it had then.
     let zone = |name: &str, kind: &str, top: f64, bottom: f64| {

@@ -81,16 +81,15 @@ async fn eight_cameras_started_and_stopped_twenty_times_leave_nothing_behind() {
         history.push(site.server.rss_kib());
     }
     site.server.settles_at(settled.0, settled.1, SOON).await;
+    println!("KiB after each round: {history:?}");
     let grown = site.server.rss_kib().saturating_sub(memory);
     assert!(grown < GROWTH_KIB, "{grown} KiB more than after the first round: {history:?}");
 
     let told = site.journal(0).await;
     for id in &ids {
         let walked = statuses(&told, id);
-        let expected: Vec<_> = ["stopped"]
-            .into_iter()
-            .chain((0..ROUNDS).flat_map(|_| ["starting", "online", "stopped"]))
-            .collect();
+        let expected: Vec<_> =
+            ["stopped"].into_iter().chain((0..ROUNDS).flat_map(|_| ["starting", "online", "stopped"])).collect();
         assert_eq!(walked, expected, "each came online each time, at once");
     }
     assert_eq!(cameras.connections(), CAMERAS * ROUNDS * 2, "one look at the port and one connection each time");

@@ -12,9 +12,7 @@ use argus_tests::wait::{wait_for, wait_until};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use crate::common::{
-    SOON, Site, check_order, ffprobe, id_of, is_about, is_finished, now, picture, time_of, with,
-};
+use crate::common::{SOON, Site, check_order, ffprobe, id_of, is_about, is_finished, now, picture, time_of, with};
 
 const BOX: Scene = Scene::MovingBox { every_s: 7, for_s: 2 };
 const PASSWORD: &str = "pa:ss w0rd-7f3a";
@@ -72,9 +70,10 @@ async fn watch_all(cameras: &[(&str, Value, &str)]) {
         let done = |e: &Value| e["camera_id"] == json!(id) && is_finished(e);
         let event = match live.seen.iter().find(|m| m["type"] == "event.updated" && done(&m["data"])) {
             Some(earlier) => earlier["data"].clone(),
-            None => live.until("a finished event", SOON, |m| m["type"] == "event.updated" && done(&m["data"])).await
-                ["data"]
-                .clone(),
+            None => {
+                live.until("a finished event", SOON, |m| m["type"] == "event.updated" && done(&m["data"])).await["data"]
+                    .clone()
+            }
         };
         let clip = site.client.root().get(event["clip_url"].as_str().unwrap()).await.expect(200);
         let film = ffprobe(&clip.bytes);
@@ -246,7 +245,10 @@ async fn every_failure_is_told_in_words_that_help() {
 
     // Health tells of them; the healthy camera noticed nothing.
     let health = site.client.get("/system/health").await.expect(200).json;
-    assert_eq!((&health["status"], &health["components"]["cameras"]["status"]), (&json!("degraded"), &json!("degraded")));
+    assert_eq!(
+        (&health["status"], &health["components"]["cameras"]["status"]),
+        (&json!("degraded"), &json!("degraded"))
+    );
     assert_eq!(crate::common::statuses(&told, &healthy), ["starting", "online"]);
 
     // With the right password it works, and the stored one does not go to another host.
@@ -299,7 +301,10 @@ async fn a_camera_that_is_gone_comes_back_and_nothing_before_is_lost() {
     let lost = |m: &Value| is_about(m, "camera.status", &camera) && m["data"]["status"] == "reconnecting";
     let told = live.until("reconnecting", SOON, lost).await;
     assert!(killed.elapsed() < Duration::from_secs(5), "noticed after {:?}", killed.elapsed());
-    assert_eq!((&told["data"]["previous_status"], &told["data"]["last_error_kind"]), (&json!("online"), &json!("unreachable")));
+    assert_eq!(
+        (&told["data"]["previous_status"], &told["data"]["last_error_kind"]),
+        (&json!("online"), &json!("unreachable"))
+    );
     assert_eq!(site.event(&id_of(&before)).await, site.event(&id_of(&before)).await);
     assert!(is_finished(&site.event(&id_of(&before)).await));
 
@@ -366,10 +371,8 @@ async fn a_new_size_in_the_stream_ends_the_event_and_the_next_one_has_it() {
     let clip = site.client.root().get(first["clip_url"].as_str().unwrap()).await.expect(200);
     assert_eq!(ffprobe(&clip.bytes).size, (320, 240));
 
-    wait_for("the new size", SOON, || async {
-        (site.status(&camera).await["resolution"] == "480x272").then_some(())
-    })
-    .await;
+    wait_for("the new size", SOON, || async { (site.status(&camera).await["resolution"] == "480x272").then_some(()) })
+        .await;
     let second = live.created(&camera).await;
     let second = live.finished(&id_of(&second)).await;
     let clip = site.client.root().get(second["clip_url"].as_str().unwrap()).await.expect(200);

@@ -27,7 +27,8 @@ async fn sigterm_during_an_event_closes_it_and_keeps_its_clip_whole() {
     assert_eq!(status.code(), Some(0), "{}", site.server.log_text());
     assert!(took < Duration::from_secs(5), "it took {took:?}");
     assert!(files(&site.dir.path().join("tmp")).is_empty());
-    let state = site.rows(&format!("SELECT clip_state || ' ' || (ended_us IS NOT NULL) AS line FROM event WHERE id = '{event}'"));
+    let state = site
+        .rows(&format!("SELECT clip_state || ' ' || (ended_us IS NOT NULL) AS line FROM event WHERE id = '{event}'"));
     assert_eq!(state, ["stored 1"], "closed, with its clip, before the process ended");
     assert_eq!(site.rows("SELECT 'open' AS line FROM coverage WHERE until_us IS NULL").len(), 0);
 
@@ -63,7 +64,9 @@ async fn sigterm_ends_in_time_whatever_the_cameras_do() {
     // Somebody waits for news, and somebody has a socket open.
     let poll = {
         let client = site.client.clone();
-        tokio::spawn(async move { client.try_send(client.request(reqwest::Method::GET, "/journal?after=1000000&wait=50")).await })
+        tokio::spawn(async move {
+            client.try_send(client.request(reqwest::Method::GET, "/journal?after=1000000&wait=50")).await
+        })
     };
     let stopped = Instant::now();
     let status = site.server.terminate(Duration::from_secs(15)).await.unwrap();
@@ -144,8 +147,7 @@ async fn a_key_made_beside_a_running_server_works_at_once() {
         run(site.dir.path(), &["api-key", "create", "--name", "n", "--scope", "read:everything"]).await;
     // An unknown scope is a usage error to the command line's parser, or refused.
     assert!(matches!(status.code(), Some(2 | 5)) && stdout.is_empty(), "{status}: {stderr}");
-    let (status, stdout, stderr) =
-        run(site.dir.path(), &["api-key", "create", "--name", "", "--scope", "admin"]).await;
+    let (status, stdout, stderr) = run(site.dir.path(), &["api-key", "create", "--name", "", "--scope", "admin"]).await;
     assert_eq!((status.code(), stdout.as_str()), (Some(5), ""), "{stderr}");
     let (status, ..) = run(site.dir.path(), &["api-key", "create", "--name", "n"]).await;
     assert_eq!(status.code(), Some(2));

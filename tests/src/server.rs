@@ -184,14 +184,31 @@ impl ServerProcess {
 
     /// Waits until threads and descriptors are at most these while the process lives, which is how a leak shows.
     pub async fn settles_at(&self, threads: usize, fds: usize, deadline: Duration) {
-        let what =
-            format!("at most {threads} threads and {fds} descriptors (at first {}, {})", self.threads(), self.fds());
-        wait_for(&what, deadline, || {
+        let begun = Instant::now();
+        wait_for("threads and descriptors to go", deadline + START_DEADLINE, || {
             // A process that is gone has none of either, which proves nothing.
             let settled = (1..=threads).contains(&self.threads()) && (1..=fds).contains(&self.fds());
+            assert!(
+                settled || begun.elapsed() < deadline,
+                "waited {deadline:?} in vain for at most {threads} threads and {fds} descriptors:\n{}\n{}",
+                self.names("task"),
+                self.names("fd")
+            );
             std::future::ready(settled.then_some(()))
         })
         .await;
+    }
+
+    /// The threads by their names, or the descriptors by what they stand for.
+    fn names(&self, folder: &str) -> String {
+        let entries = std::fs::read_dir(format!("/proc/{}/{folder}", self.pid)).into_iter().flatten().flatten();
+        let name = |path: PathBuf| match path.read_link() {
+            Ok(target) => target.display().to_string(),
+            Err(_) => std::fs::read_to_string(path.join("comm")).unwrap_or_default().trim().to_owned(),
+        };
+        let mut names: Vec<_> = entries.map(|entry| name(entry.path())).collect();
+        names.sort();
+        format!("{} in {folder}: {}", names.len(), names.join(", "))
     }
 
     fn count(&self, folder: &str) -> usize {

@@ -15,7 +15,6 @@ pub mod config;
 mod keys;
 mod observe;
 mod replay;
-mod secrets;
 mod wire;
 
 use std::io::Write;

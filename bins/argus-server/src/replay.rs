@@ -4,7 +4,7 @@ use std::path::Path;
 
 use argus_core::camera::{CameraConfig, CameraFields, SourceType};
 use argus_core::{Faults, Timestamp, chain};
-use argus_engine::{Analyser, Episode, Noticed};
+use argus_engine::{Analyser, Noticed};
 use serde_json::json;
 
 use crate::{Failure, say};
@@ -26,11 +26,11 @@ pub(crate) fn run(file: &Path, camera: Option<&Path>) -> Result<(), Failure> {
         last = picture.taken_at;
         let noticed = analyser
             .look(&picture)
-            .map_err(|e| Failure::running(format!("at {} ms: {}", ms(picture.taken_at), chain(&e))))?;
+            .map_err(|e| Failure::running(format!("at {} ms: {}", picture.taken_at.as_millis(), chain(&e))))?;
         tell(noticed)?;
     }
     tell(analyser.stop(last))?;
-    say(&json!({"type": "end", "at_ms": ms(last), "pictures": count}).to_string())
+    say(&json!({"type": "end", "at_ms": last.as_millis(), "pictures": count}).to_string())
 }
 
 fn configuration(path: &Path) -> Result<CameraConfig, Failure> {
@@ -43,35 +43,6 @@ fn plain() -> Result<CameraConfig, Faults> {
     CameraFields::new("replay", SourceType::Test).check()
 }
 
-/// Milliseconds from the beginning of the file.
-fn ms(t: Timestamp) -> i64 {
-    t.as_millis()
-}
-
 fn tell(noticed: Vec<Noticed>) -> Result<(), Failure> {
-    for one in noticed {
-        let line = match one {
-            Noticed::Began(e) => {
-                json!({"type": "episode.began", "at_ms": ms(e.since), "score": e.score, "box": e.area})
-            }
-            Noticed::Ended { episode, closed_at, reason } => json!({
-                "type": "episode.ended",
-                "at_ms": ms(episode.since),
-                "last_motion_ms": ms(episode.last_motion),
-                "closed_ms": ms(closed_at),
-                "reason": reason,
-                "score": episode.score,
-                "confidence": episode.confidence,
-                "box": episode.area,
-                "zones": episode.zones,
-                "moments": moments(&episode),
-            }),
-        };
-        say(&line.to_string())?;
-    }
-    Ok(())
-}
-
-fn moments(episode: &Episode) -> Vec<serde_json::Value> {
-    episode.moments.iter().map(|m| json!([ms(m.at), m.score])).collect()
+    noticed.iter().try_for_each(|one| say(&one.log_line().to_string()))
 }

@@ -1,28 +1,25 @@
 //! The composition: which implementation stands behind each port.
 
 use std::fs::File;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use argus_ai::{Builtin, Chain, OpenAi, OpenAiConfig, OpenAiKind, Provider};
-use argus_api::{ApiError, AppState, Bound, Timing};
+use argus_api::{ApiError, AppState, Timing};
 use argus_capture::{Feeds, FeedsConfig, GateMode};
 use argus_core::api_key::{NewApiKey, Scope};
 use argus_core::camera::{CameraFields, SourceType};
 use argus_core::ports::{CameraFeeds, Control, Describer};
 use argus_core::settings::Settings;
 use argus_core::{Clock, Invalid, chain};
-use argus_db::{Database, DatabaseConfig, DbUrl, SealKey};
+use argus_db::{DataDir, Database, DatabaseConfig, DbError, DbUrl};
 use argus_engine::{Engine, EngineParts, SystemClock};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::config::{AiConfig, Config};
-use crate::{Failure, keys, say, secrets};
-
-/// Where nothing else is configured.
-const PORT: u16 = 8000;
+use crate::{Failure, say};
 
 /// A server that runs.
 pub struct Running {
@@ -63,14 +60,19 @@ impl Running {
     }
 }
 
+/// A data directory that cannot be used.
+pub(crate) fn unusable(e: DbError) -> Failure {
+    Failure::data(format!("the data directory cannot be used: {}", chain(&e)))
+}
+
 /// Opens the database that is configured.
-pub(crate) async fn database(config: &Config) -> Result<Database, Failure> {
-    let seal_key = secrets::seal_key(&config.data_dir)?;
+pub(crate) async fn database(config: &Config, dir: &DataDir) -> Result<Database, Failure> {
+    let seal_key = dir.seal_key().map_err(unusable)?;
     let url = match &config.database_url {
         Some(url) => url.expose().parse().map_err(|e: Invalid| Failure::usage(e.to_string()))?,
-        None => DbUrl::from(config.data_dir.join("argus.db")),
+        None => DbUrl::from(dir.path().join("argus.db")),
     };
-    Database::open(DatabaseConfig::new(url, SealKey::new(seal_key)))
+    Database::open(DatabaseConfig::new(url, seal_key))
         .await
         .map_err(|e| Failure::data(format!("the database cannot be used: {}", chain(&e))))
 }
@@ -80,15 +82,14 @@ pub(crate) async fn database(config: &Config) -> Result<Database, Failure> {
 /// # Errors
 /// `Failure` with the exit code of contract 3.1.
 pub async fn serve(config: Config, demo: bool) -> Result<Running, Failure> {
-    secrets::data_dir(&config.data_dir)?;
-    let lock = secrets::lock(&config.data_dir)?;
-    let db = database(&config).await?;
+    let dir = DataDir::open(&config.data_dir).map_err(unusable)?;
+    let lock = dir.lock().map_err(unusable)?;
+    let db = database(&config, &dir).await?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let media = config.data_dir.join("events");
-    secrets::data_dir(&media)?;
+    let media = dir.below("events").map_err(unusable)?;
     let media = argus_engine::media_folder(&media)
         .map_err(|e| Failure::data(format!("the media directory cannot be used: {}", chain(&e))))?;
-    let feeds = feeds(&config, Arc::clone(&clock))?;
+    let feeds = feeds(&config, &dir, Arc::clone(&clock))?;
     let engine = Engine::start(EngineParts {
         db: db.clone(),
         media: Arc::clone(&media),
@@ -111,11 +112,11 @@ pub async fn serve(config: Config, demo: bool) -> Result<Running, Failure> {
         shutdown: shutdown.clone(),
         timing: Timing::default(),
     };
-    let bound = match listen(state, &config.listen) {
+    let bound = match argus_api::bind(state, &config.listen) {
         Ok(bound) => bound,
-        Err(failure) => {
+        Err(e) => {
             engine.stop().await;
-            return Err(failure);
+            return Err(Failure { code: 3, message: chain(&e) });
         }
     };
     if demo {
@@ -129,26 +130,12 @@ pub async fn serve(config: Config, demo: bool) -> Result<Running, Failure> {
     Ok(Running { addresses, serving, shutdown, engine, _lock: lock })
 }
 
-/// Takes the configured addresses; without any, all of this machine's, IPv6 where there is any.
-fn listen(state: AppState, addresses: &[SocketAddr]) -> Result<Bound, Failure> {
-    let taken = |e: ApiError| Failure { code: 3, message: chain(&e) };
-    if !addresses.is_empty() {
-        return argus_api::bind(state, addresses).map_err(taken);
-    }
-    let any6 = SocketAddr::from((Ipv6Addr::UNSPECIFIED, PORT));
-    match argus_api::bind(state.clone(), &[any6]) {
-        Ok(bound) => Ok(bound),
-        Err(_) => argus_api::bind(state, &[SocketAddr::from((Ipv4Addr::UNSPECIFIED, PORT))]).map_err(taken),
-    }
-}
-
-fn feeds(config: &Config, clock: Arc<dyn Clock>) -> Result<Arc<dyn CameraFeeds>, Failure> {
-    let temp_dir = config.data_dir.join("tmp");
+fn feeds(config: &Config, dir: &DataDir, clock: Arc<dyn Clock>) -> Result<Arc<dyn CameraFeeds>, Failure> {
     // Clips that were being written when the last run ended; nothing else lies here.
-    let _ = std::fs::remove_dir_all(&temp_dir);
-    secrets::data_dir(&temp_dir)?;
+    let _ = std::fs::remove_dir_all(dir.path().join("tmp"));
+    let temp_dir = dir.below("tmp").map_err(unusable)?;
     for dir in &config.media_dirs {
-        secrets::data_dir(dir)?;
+        DataDir::open(dir).map_err(unusable)?;
     }
     let gate = if config.packet_gate { GateMode::Packets } else { GateMode::Off };
     let feeds = Feeds::new(FeedsConfig { media_dirs: config.media_dirs.clone(), temp_dir, clock, gate })
@@ -176,6 +163,6 @@ async fn furnish(db: &Database, control: &dyn Control, clock: &dyn Clock) -> Res
     let camera = fields.check().map_err(|e| failed(&e))?;
     control.camera_create(camera).await.map_err(|e| failed(&e))?;
     let new = NewApiKey::check("demo", &[Scope::Admin], None, 10_000, clock.now()).map_err(|e| failed(&e))?;
-    let key = keys::mint(db, new, clock.now()).await?;
+    let (_, key) = argus_api::api_keys::mint(db, new, None, clock.now()).await.map_err(|e| failed(&e))?;
     say(&format!("api key: {}", key.expose()))
 }

@@ -16,6 +16,7 @@
 //! }
 //! ```
 
+pub mod api_keys;
 pub mod auth;
 mod body;
 pub mod cameras;

@@ -1,6 +1,6 @@
 //! Listening, serving, stopping.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::pin::pin;
 use std::time::Instant;
 
@@ -22,11 +22,20 @@ const STOP_S: u64 = 3;
 /// Most workers; each is a thread.
 const WORKERS: usize = 4;
 
+/// Where it listens when nothing is said.
+const PORT: u16 = 8000;
+
 /// Takes the addresses, so that callers know the real ports and whether they are free, before anything is served.
+/// Without any, port 8000 of all this machine's addresses, IPv6 where there is any.
 ///
 /// # Errors
 /// `Bind` when an address is not available.
 pub fn bind(state: AppState, addrs: &[SocketAddr]) -> Result<Bound, ApiError> {
+    if addrs.is_empty() {
+        let any = |ip: IpAddr| SocketAddr::new(ip, PORT);
+        return bind(state.clone(), &[any(Ipv6Addr::UNSPECIFIED.into())])
+            .or_else(|_no_ipv6| bind(state, &[any(Ipv4Addr::UNSPECIFIED.into())]));
+    }
     let mut listeners = Vec::with_capacity(addrs.len());
     let mut bound = Vec::with_capacity(addrs.len());
     for &addr in addrs {

@@ -76,6 +76,8 @@ struct CoverageRow {
     until_us: Option<i64>,
     state: String,
     reason: Option<String>,
+    /// Until when it is known to have been the case, while it is open.
+    _seen_us: i64,
 }
 
 impl TryFrom<CoverageRow> for CoverageInterval {
@@ -135,6 +137,7 @@ impl Database {
                     coverage::from_us.eq(from),
                     coverage::state.eq(state.as_str()),
                     coverage::reason.eq(&reason),
+                    coverage::seen_us.eq(from),
                 ))
                 .execute(tx.conn)
                 .needs("camera")?;
@@ -165,7 +168,37 @@ impl Database {
         .await
     }
 
-    /// Ends every open interval: for a start after a crash and for a stop. What would end before it began is removed.
+    /// Notes that what is the case everywhere still is: after a crash, nothing is claimed for longer than this was said.
+    ///
+    /// # Errors
+    /// `Busy`, `Unavailable`.
+    pub async fn coverage_seen(&self, at: Timestamp) -> Result<(), DbError> {
+        self.write(move |tx| {
+            let open =
+                coverage::table.filter(coverage::until_us.is_null()).filter(coverage::seen_us.lt(at.as_micros()));
+            diesel::update(open).set(coverage::seen_us.eq(at.as_micros())).execute(tx.conn)?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// After a crash: ends every open interval where it was last known to be the case. What was never seen to last is
+    /// removed. Between the crash and the next interval nothing is on account: the server did not run.
+    ///
+    /// # Errors
+    /// `Busy`, `Unavailable`.
+    pub async fn coverage_recover(&self) -> Result<u64, DbError> {
+        self.write(move |tx| {
+            let open = || coverage::table.filter(coverage::until_us.is_null());
+            let void = diesel::delete(open().filter(coverage::seen_us.le(coverage::from_us))).execute(tx.conn)?;
+            let ended =
+                diesel::update(open()).set(coverage::until_us.eq(coverage::seen_us.nullable())).execute(tx.conn)?;
+            Ok(u64::try_from(void.saturating_add(ended)).unwrap_or(u64::MAX))
+        })
+        .await
+    }
+
+    /// Ends every open interval, for a stop. What would end before it began is removed.
     ///
     /// # Errors
     /// `Busy`, `Unavailable`.

@@ -31,6 +31,7 @@ mod api_keys;
 mod cameras;
 mod conn;
 mod coverage;
+mod data_dir;
 mod database;
 mod error;
 mod events;
@@ -49,6 +50,7 @@ mod value;
 pub use api_keys::ApiKeyUse;
 pub use cameras::{CameraFilter, CameraLastState};
 pub use coverage::{CoverageInterval, CoverageState};
+pub use data_dir::DataDir;
 pub use database::{Database, DatabaseConfig, DbUrl};
 pub use error::DbError;
 pub use events::{

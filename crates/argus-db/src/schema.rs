@@ -174,6 +174,7 @@ table! {
         until_us -> Nullable<BigInt>,
         state -> Text,
         reason -> Nullable<Text>,
+        seen_us -> BigInt,
     }
 }
 

@@ -10,6 +10,7 @@ use argus_core::schedule::Schedule;
 use argus_core::zone::{Zone, ZoneKind};
 use argus_core::{Picture, Timestamp};
 use argus_motion::{Detector, DetectorConfig, FractionBox, Motion, MotionError, MotionMask};
+use serde_json::json;
 
 /// A picture of an episode and how strong its movement was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +62,29 @@ pub enum Noticed {
     },
 }
 
+impl Noticed {
+    /// The decision as one line of a log: times in milliseconds, scores 1..=1000, boxes as fractions of the picture.
+    #[must_use]
+    pub fn log_line(&self) -> serde_json::Value {
+        let ms = Timestamp::as_millis;
+        match self {
+            Self::Began(e) => json!({"type": "episode.began", "at_ms": ms(e.since), "score": e.score, "box": e.area}),
+            Self::Ended { episode, closed_at, reason } => json!({
+                "type": "episode.ended",
+                "at_ms": ms(episode.since),
+                "last_motion_ms": ms(episode.last_motion),
+                "closed_ms": ms(*closed_at),
+                "reason": reason,
+                "score": episode.score,
+                "confidence": episode.confidence,
+                "box": episode.area,
+                "zones": episode.zones,
+                "moments": episode.moments.iter().map(|m| json!([ms(m.at), m.score])).collect::<Vec<_>>(),
+            }),
+        }
+    }
+}
+
 /// The motion detector and the episode rules of one camera.
 pub struct Analyser {
     detector: Option<Detector>,
@@ -73,6 +97,7 @@ pub struct Analyser {
     state: EpisodeState,
     running: Option<Box<Episode>>,
     moving: bool,
+    changed: bool,
 }
 
 impl Analyser {
@@ -94,6 +119,7 @@ impl Analyser {
             state: EpisodeState::default(),
             running: None,
             moving: false,
+            changed: false,
         }
     }
 
@@ -114,6 +140,12 @@ impl Analyser {
     #[must_use]
     pub fn is_moving(&self) -> bool {
         self.moving
+    }
+
+    /// Whether anything in the newest picture may become movement, so that the next ones are worth decoding.
+    #[must_use]
+    pub fn is_changed(&self) -> bool {
+        self.changed
     }
 
     /// The episode that is running.
@@ -140,6 +172,7 @@ impl Analyser {
         let detector = self.detector.get_or_insert_with(|| Detector::new(width, height, &self.config));
         let motion = detector.feed(&picture.luma)?;
         self.moving = motion.moving;
+        self.changed = motion.changed || motion.learning || motion.scene_change;
         let active = self.schedule.as_ref().is_none_or(|s| s.is_active(picture.taken_at, &self.timezone));
         let input = EpisodeInput::Picture { moving: motion.moving, active };
         let (state, actions) = step(&self.rules, self.state, input, picture.taken_at);

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use argus_core::camera::AnalysisMode;
 use argus_core::describe::{
-    Analysis, AnalysisFrame, AnalysisStatus, DescribeFailure, DescribeFrame, DescribeOutcome,
-    DescribeRequest, EventFacts,
+    Analysis, AnalysisFrame, AnalysisStatus, DescribeFailure, DescribeFrame, DescribeOutcome, DescribeRequest,
+    EventFacts,
 };
 use argus_core::event::{DescriptionStatus, Event, EventDescription, StatusReason};
 use argus_core::media::{event_prefix, frame_key};

@@ -1,5 +1,6 @@
 //! One task a camera: reads its feed, finds episodes, and keeps what people ask about it.
 
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -243,7 +244,10 @@ impl Task {
 
     fn picture(&mut self, picture: &Picture, handle: &Arc<dyn FeedHandle>) {
         match self.analyser.look(picture) {
-            Ok(noticed) => self.act(noticed, handle),
+            Ok(noticed) => {
+                handle.on_motion(self.analyser.is_moving(), self.analyser.is_changed());
+                self.act(noticed, handle);
+            }
             Err(e) => warn!(camera.id = %self.camera.id, "a picture could not be analysed: {}", chain(&e)),
         }
         if let (Some(open), Some(episode)) = (&mut self.open, self.analyser.running()) {
@@ -272,6 +276,7 @@ impl Task {
                         detected_at: now,
                         news: inbox,
                         give_up: self.give_up.clone(),
+                        gone: AtomicBool::new(false),
                     };
                     self.events.spawn(task.run(episode));
                 }
@@ -346,7 +351,9 @@ impl Task {
                 Some(reason) => {
                     warn!(camera.id = %self.camera.id, camera.name = %self.camera.config.name, %status, "{reason}")
                 }
-                None => info!(camera.id = %self.camera.id, camera.name = %self.camera.config.name, %status, "camera status"),
+                None => {
+                    info!(camera.id = %self.camera.id, camera.name = %self.camera.config.name, %status, "camera status")
+                }
             }
             let change = CameraStatusChange::new(self.camera.id, &self.camera.config.name, state, self.announced);
             self.announced = Some(status);

@@ -37,6 +37,7 @@ mod recovery;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use argus_core::ports::{CameraFeeds, Describer};
 use argus_core::settings::Settings;
@@ -83,6 +84,22 @@ struct Deps {
     tasks: TaskTracker,
 }
 
+/// So often it is noted that what is received still is; a crash claims nothing beyond it.
+const ACCOUNT_EVERY: Duration = Duration::from_secs(5);
+
+/// Keeps the account of what was received up to date until the server stops.
+async fn account(deps: Arc<Deps>) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(ACCOUNT_EVERY) => {}
+            () = deps.cancel.cancelled() => return,
+        }
+        if let Err(e) = deps.db.coverage_seen(deps.clock.now()).await {
+            warn!("what is received could not be noted: {}", chain(&e));
+        }
+    }
+}
+
 /// The running system.
 pub struct Engine {
     deps: Arc<Deps>,
@@ -114,6 +131,8 @@ impl Engine {
         }
         info!(cameras = slots.len(), "engine started");
         deps.tasks.spawn(analysis::run(Arc::clone(&deps)));
+        deps.tasks.spawn(account(Arc::clone(&deps)));
+        deps.tasks.spawn(recovery::sweep(Arc::clone(&deps)));
         Ok(Arc::new(Self { deps, slots: Mutex::new(slots), turns: Mutex::default() }))
     }
 

@@ -4,6 +4,7 @@
 //! event to the analysis queue. Nothing that goes wrong after the event was stored loses it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use argus_core::camera::{AnalysisMode, Camera};
@@ -71,12 +72,23 @@ pub(crate) struct EventTask {
     pub(crate) news: mpsc::Receiver<EventNews>,
     /// Set when the server gives up waiting for it.
     pub(crate) give_up: CancellationToken,
+    /// Whether the event turned out to have been deleted.
+    pub(crate) gone: AtomicBool,
 }
 
 impl EventTask {
-    /// Runs the event to its end.
+    /// Runs the event to its end, and leaves no file behind when somebody deleted it meanwhile.
     pub(crate) async fn run(mut self, first: Box<Episode>) {
         let prefix = event_prefix(self.camera.id, self.id, first.since);
+        self.live(&prefix, first).await;
+        if self.gone.load(Ordering::Relaxed)
+            && let Err(e) = self.deps.media.delete_all(&prefix).await
+        {
+            warn!(event.id = %self.id, "media of a deleted event stay until the next start: {}", chain(&e));
+        }
+    }
+
+    async fn live(&mut self, prefix: &str, first: Box<Episode>) {
         let store_clips = self.deps.settings.store_clips;
         let pre_roll = Duration::from_secs(self.camera.config.pre_roll_s.into());
         // Both at once: the ring must not move on while the database is busy.
@@ -94,14 +106,14 @@ impl EventTask {
             }
             None => None,
         };
-        if let Err(e) = self.first_thumbnail(&prefix, first.since).await {
+        if let Err(e) = self.first_thumbnail(prefix, first.since).await {
             warn!(event.id = %self.id, "the first thumbnail could not be stored: {}", chain(&e));
         }
         let mut frames_done = false;
         let ended = loop {
             match self.next().await {
                 Some(EventNews::FramesDue(episode)) => {
-                    self.frames(&prefix, &episode, None).await;
+                    self.frames(prefix, &episode, None).await;
                     frames_done = true;
                 }
                 Some(EventNews::Ended { episode, broken_off }) => break Some((episode, broken_off)),
@@ -117,10 +129,10 @@ impl EventTask {
         self.close(&episode, clip.is_some()).await;
         if !frames_done {
             let duration_ms = episode.last_motion.millis_since(episode.since);
-            self.frames(&prefix, &episode, Some(duration_ms)).await;
+            self.frames(prefix, &episode, Some(duration_ms)).await;
         }
         if let Some(recorder) = clip {
-            self.clip(&prefix, recorder, &episode, broken_off).await;
+            self.clip(prefix, recorder, &episode, broken_off).await;
         }
     }
 
@@ -203,15 +215,15 @@ impl EventTask {
                 }
             }
             let stored = settings.store_frames && self.put(&frame_key(prefix, index), &frame).await;
-                frames.push(NewFrame {
-                    index,
-                    offset_ms: frame.taken_at.millis_since(episode.since),
-                    sha256: hex(&Sha256::digest(&frame.jpeg)),
-                    width: frame.width,
-                    height: frame.height,
-                    bytes: u64::try_from(frame.jpeg.len()).unwrap_or(u64::MAX),
-                    stored,
-                });
+            frames.push(NewFrame {
+                index,
+                offset_ms: frame.taken_at.millis_since(episode.since),
+                sha256: hex(&Sha256::digest(&frame.jpeg)),
+                width: frame.width,
+                height: frame.height,
+                bytes: u64::try_from(frame.jpeg.len()).unwrap_or(u64::MAX),
+                stored,
+            });
         }
         let mut changes = vec![EventChange::Frames(frames)];
         if let Some((_, small)) = thumbnail
@@ -312,6 +324,7 @@ impl EventTask {
             };
             match error.class() {
                 ErrorClass::NotFound => {
+                    self.gone.store(true, Ordering::Relaxed);
                     debug!(event.id = %self.id, "cannot {what}: the event or its camera is gone");
                     return None;
                 }

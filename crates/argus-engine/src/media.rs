@@ -65,6 +65,12 @@ impl Media {
         Ok(found.common_prefixes.into_iter().map(|p| p.to_string()).collect())
     }
 
+    /// The folders inside a folder, by their whole keys.
+    pub(crate) async fn folders(&self, prefix: &str) -> Result<Vec<String>, EngineError> {
+        let found = self.0.list_with_delimiter(Some(&path(prefix))).await.map_err(failed(prefix))?;
+        Ok(found.common_prefixes.into_iter().map(|p| p.to_string()).collect())
+    }
+
     /// Removes one file; one that is gone already is no failure.
     pub(crate) async fn delete(&self, key: &str) -> Result<(), EngineError> {
         match self.0.delete(&path(key)).await {

@@ -1,5 +1,7 @@
 //! What a start finds after a crash, and how it is put right before anything new begins.
 
+use std::sync::Arc;
+
 use argus_core::chain;
 use argus_core::media::{camera_prefix, clip_key, event_prefix, frame_key, thumbnail_key};
 use argus_db::{ClipState, EventChange, FramesState, UnfinishedEvent};
@@ -11,7 +13,7 @@ use crate::error::EngineError;
 /// Closes open events, ends half-done media, frees leased jobs, and removes files that no row names.
 pub(crate) async fn run(deps: &Deps) -> Result<(), EngineError> {
     let now = deps.clock.now();
-    deps.db.coverage_close_all(now).await?;
+    deps.db.coverage_recover().await?;
     let calls = deps.db.analyses_recover(now).await?;
     let (freed, made) = deps.db.jobs_recover(now).await?;
     let jobs = freed + made;
@@ -22,10 +24,22 @@ pub(crate) async fn run(deps: &Deps) -> Result<(), EngineError> {
     for event in unfinished {
         finish(deps, &event).await?;
     }
-    if let Err(e) = sweep_cameras(deps).await {
-        warn!("media of deleted cameras could not be removed: {}", chain(&e));
-    }
     Ok(())
+}
+
+/// Removes files that no row names: a crash between the end of a row and that of its files leaves them. Runs beside the
+/// cameras, since it looks at every folder; an event's row is there before its first file, so none of theirs is taken.
+pub(crate) async fn sweep(deps: Arc<Deps>) {
+    let work = async {
+        sweep_cameras(&deps).await?;
+        sweep_events(&deps).await
+    };
+    tokio::select! {
+        swept = work => if let Err(e) = swept {
+            warn!("media that no event names could not be removed: {}", chain(&e));
+        },
+        () = deps.cancel.cancelled() => {}
+    }
 }
 
 async fn finish(deps: &Deps, left: &UnfinishedEvent) -> Result<(), EngineError> {
@@ -64,12 +78,37 @@ async fn finish(deps: &Deps, left: &UnfinishedEvent) -> Result<(), EngineError> 
 
 /// Removes the folders of cameras that are no more: a crash between the row and the files leaves them.
 async fn sweep_cameras(deps: &Deps) -> Result<(), EngineError> {
+    // Folders first: a camera that is added meanwhile has no folder before its row.
+    let folders = deps.media.top_folders().await?;
     let known: Vec<String> = deps.db.camera_all().await?.into_iter().map(|c| camera_prefix(c.id)).collect();
-    for folder in deps.media.top_folders().await? {
+    for folder in folders {
         // Only what is named like a camera's folder is ours to remove.
         if folder.parse::<argus_core::CameraId>().is_ok() && !known.contains(&folder) {
             let files = deps.media.delete_all(&folder).await?;
             info!(camera.id = %folder, files, "removed media of a deleted camera");
+        }
+    }
+    Ok(())
+}
+
+/// Removes the folders of events that are no more.
+async fn sweep_events(deps: &Deps) -> Result<(), EngineError> {
+    let mut folders = deps.media.top_folders().await?;
+    // Below the camera: year, month, day.
+    for _ in 0..3 {
+        let mut below = Vec::new();
+        for folder in folders {
+            below.extend(deps.media.folders(&folder).await?);
+        }
+        folders = below;
+    }
+    for day in folders {
+        for folder in deps.media.folders(&day).await? {
+            let Some(Ok(id)) = folder.rsplit('/').next().map(str::parse::<argus_core::EventId>) else { continue };
+            if deps.db.event_get(id).await?.is_none() {
+                let files = deps.media.delete_all(&folder).await?;
+                info!(event.id = %id, files, "removed media of a deleted event");
+            }
         }
     }
     Ok(())

@@ -2,7 +2,10 @@
 //!
 //! All grey values are 8.7 fixed point in 16 bits, so that one vector instruction serves sixteen pixels.
 
-#![expect(clippy::cast_possible_truncation, reason = "results are clamped to 8.7 fixed point, or are sums of 2^9 such values")]
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "results are clamped to 8.7 fixed point, or are sums of 2^9 such values"
+)]
 #![expect(clippy::cast_possible_wrap, reason = "8.7 values are at most 32,640")]
 #![expect(clippy::cast_sign_loss, reason = "8.7 grey values are never negative")]
 #![expect(clippy::indexing_slicing, reason = "every buffer is made for the one grid in `new`")]
@@ -107,12 +110,8 @@ pub(crate) struct Background {
     /// A row of vertical sums, with one pixel more on either side.
     tall: Vec<u16>,
     low: Vec<u16>,
-    high: Vec<u16>,
-    pub(crate) open: bool,
     light_range: i32,
-    light_near: i32,
     tol: i32,
-    light_busy: i32,
     tolb: i32,
     sums_now: Vec<u16>,
     sums_mean: Vec<u16>,
@@ -139,13 +138,9 @@ impl Background {
             deviation: vec![0; padded],
             tall: vec![0; grid.width + 2],
             low: vec![0; grid.width + 2],
-            high: vec![0; grid.width],
             light_range: (crate::tuning::knob("LR", 0.3) * 8192.0) as i32,
-            tolb: (crate::tuning::knob("TOLB", 0.5) * 128.0) as i32,
-            light_busy: crate::tuning::knob("LB", 4.0) as i32,
-            tol: crate::tuning::knob("TOL", 40.0) as i32,
-            light_near: crate::tuning::knob("LN", 1.0) as i32,
-            open: crate::tuning::knob("OPEN", 1.0) > 0.0,
+            tolb: (crate::tuning::knob("TOLB", 0.75) * 128.0) as i32,
+            tol: crate::tuning::knob("TOL", 36.0) as i32,
             sums_now: vec![0; grid.stride],
             sums_mean: vec![0; grid.stride],
             blocks: vec![BlockSums::default(); blocks_x * blocks_y],
@@ -172,20 +167,17 @@ impl Background {
             }
             tall[0] = tall[1];
             tall[width + 1] = tall[width];
-            if self.open {
-                let (low, high) = (&mut self.low[..width + 2], &mut self.high[..width]);
-                for (((o, &l), &m), &r) in low[1..=width].iter_mut().zip(&tall[..width]).zip(&tall[1..=width]).zip(&tall[2..]) {
-                    *o = l.min(m).min(r);
-                }
-                low[0] = low[1];
-                low[width + 1] = low[width];
-                for (((o, &l), &m), &r) in high.iter_mut().zip(&low[..width]).zip(&low[1..=width]).zip(&low[2..]) {
-                    *o = l.max(m).max(r);
-                }
-                tall[1..=width].copy_from_slice(high);
-                tall[0] = tall[1];
-                tall[width + 1] = tall[width];
+            let low = &mut self.low[..width + 2];
+            for (((o, &l), &m), &r) in low[1..=width].iter_mut().zip(&tall[..width]).zip(&tall[1..=width]).zip(&tall[2..]) {
+                *o = l.min(m).min(r);
             }
+            low[0] = low[1];
+            low[width + 1] = low[width];
+            for (((o, &l), &m), &r) in tall[1..=width].iter_mut().zip(&low[..width]).zip(&low[1..=width]).zip(&low[2..]) {
+                *o = l.max(m).max(r);
+            }
+            tall[0] = tall[1];
+            tall[width + 1] = tall[width];
             let out = &mut self.now[y * stride..(y + 1) * stride];
             let (out, padding) = out.split_at_mut(width);
             for (((o, &l), &m), &r) in out.iter_mut().zip(&tall[..width]).zip(&tall[1..=width]).zip(&tall[2..]) {
@@ -213,7 +205,8 @@ impl Background {
             while x < stride {
                 // the box that covers this pixel and reaches furthest
                 let covers = |b: &&[u16; 4]| {
-                    (usize::from(b[1])..usize::from(b[3])).contains(&y) && (usize::from(b[0])..usize::from(b[2])).contains(&x)
+                    (usize::from(b[1])..usize::from(b[3])).contains(&y)
+                        && (usize::from(b[0])..usize::from(b[2])).contains(&x)
                 };
                 if let Some(kept) = keep.iter().find(covers) {
                     x = usize::from(kept[2]);
@@ -321,8 +314,10 @@ impl Background {
                 }
                 let at = by * self.blocks_x + bx;
                 self.lit[at] = match self.lit_found[at] {
-                    BlockLight::UNEXPLAINED if n >= 3 => BlockLight { gain: (gain / n) as i16, offset: (offset / n) as i16 },
-                    own if own.is_lit() && n >= if self.busy[at] { self.light_busy } else { self.light_near } => own,
+                    BlockLight::UNEXPLAINED if n >= 3 => {
+                        BlockLight { gain: (gain / n) as i16, offset: (offset / n) as i16 }
+                    }
+                    own if own.is_lit() && n >= 1 => own,
                     _ => BlockLight::SAME,
                 };
                 lit += usize::from(self.lit[at] != BlockLight::SAME);
@@ -379,7 +374,8 @@ impl Background {
     #[inline(always)]
     pub(crate) fn compare(&mut self, by: Compare, lit: bool, mask: &mut [u64]) {
         let Grid { width, height, stride, words } = self.grid;
-        let Compare { mean_shift, moving_shift, fall_shift, rise_shift, .. } = by;
+        let (mean_over, mean_under) = (factor(by.moving_shift), factor(by.mean_shift));
+        let (fall, rise_under, rise_busy) = (factor(by.fall_shift), factor(by.rise_shift), factor(by.fall_shift + 2));
         for y in 0..height {
             let row = y * stride..(y + 1) * stride;
             let now = self.now[row.clone()].as_chunks::<BLOCK>().0;
@@ -388,8 +384,10 @@ impl Background {
             let over = self.over.as_chunks_mut::<BLOCK>().0;
             let of_row = y / BLOCK * self.blocks_x..(y / BLOCK + 1) * self.blocks_x;
             let blocks = self.lit[of_row.clone()].iter().zip(&self.busy[of_row]);
-            for ((((now, mean), deviation), over), (&light, &busy)) in now.iter().zip(mean).zip(deviation).zip(over).zip(blocks) {
-                let over_shift = if busy { fall_shift + 2 } else { rise_shift };
+            for ((((now, mean), deviation), over), (&light, &busy)) in
+                now.iter().zip(mean).zip(deviation).zip(over).zip(blocks)
+            {
+                let rise_over = if busy { rise_busy } else { rise_under };
                 if lit && light != BlockLight::SAME {
                     // light on this block: move the model with it
                     for mean in mean.iter_mut() {
@@ -401,13 +399,11 @@ impl Background {
                     let size = difference.abs();
                     let limit = by.limit(mean[i], deviation[i]);
                     let is_over = size > limit;
-                    let select = -i16::from(is_over);
-                    mean[i] += ((difference >> moving_shift) & select) | ((difference >> mean_shift) & !select);
+                    mean[i] += scaled(difference, if is_over { mean_over } else { mean_under });
                     // never more than twice the limit counts
                     let change = size.min(limit.min(i16::MAX / 2) * 2) - deviation[i];
-                    let rise = ((change >> over_shift) & select) | ((change >> rise_shift) & !select);
-                    let falls = change >> 15;
-                    let change = ((change >> fall_shift) & falls) | (rise & !falls);
+                    let rise = if is_over { rise_over } else { rise_under };
+                    let change = scaled(change, if change < 0 { fall } else { rise });
                     deviation[i] = (deviation[i] + change).clamp(0, DEVIATION_MAX);
                     over[i] = u8::from(is_over);
                 }
@@ -458,6 +454,18 @@ impl Background {
     }
 }
 
+/// What [`scaled`] takes to shift right by `shift`, 2 to 14.
+fn factor(shift: u32) -> i16 {
+    1 << (16 - shift.clamp(2, 14))
+}
+
+/// `value >> shift`, by the multiplication that keeps the high half: with the factor chosen first, one instruction serves
+/// pixels that need different shifts.
+#[inline(always)]
+fn scaled(value: i16, factor: i16) -> i16 {
+    ((i32::from(value) * i32::from(factor)) >> 16) as i16
+}
+
 /// Packs 64 bytes of 0 or 1 into bits: each multiplication collects eight of them in its highest byte.
 #[inline(always)]
 fn gather(bytes: &[u8; 64]) -> u64 {
@@ -472,7 +480,15 @@ fn gather(bytes: &[u8; 64]) -> u64 {
 mod tests {
     use super::*;
 
-    const BY: Compare = Compare { floor: 6 * GREY, glare: 0, deviations_16: 48, mean_shift: 5, moving_shift: 8, fall_shift: 5, rise_shift: 4 };
+    const BY: Compare = Compare {
+        floor: 6 * GREY,
+        glare: 0,
+        deviations_16: 48,
+        mean_shift: 5,
+        moving_shift: 8,
+        fall_shift: 5,
+        rise_shift: 4,
+    };
 
     #[test]
     fn bits_are_gathered_in_order() {

@@ -1,6 +1,9 @@
 //! Connected regions of a mask, by runs.
 
-#![expect(clippy::cast_possible_truncation, reason = "coordinates are below 2^16 by the type of the plane, runs below 2^32")]
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "coordinates are below 2^16 by the type of the plane, runs below 2^32"
+)]
 #![expect(clippy::indexing_slicing, reason = "runs, parents and slots have one length; masks are of one grid")]
 
 use crate::mask::{Grid, grow, grown_word, span};
@@ -127,7 +130,16 @@ impl Blobs {
             let root = root_of(&mut self.parents, r as u32) as usize;
             if self.slots[root] == u32::MAX {
                 self.slots[root] = self.found.len() as u32;
-                self.found.push(Blob { x0: u16::MAX, y0: u16::MAX, x1: 0, y1: 0, area: 0, support: 0, same: 0, weight: 0 });
+                self.found.push(Blob {
+                    x0: u16::MAX,
+                    y0: u16::MAX,
+                    x1: 0,
+                    y1: 0,
+                    area: 0,
+                    support: 0,
+                    same: 0,
+                    weight: 0,
+                });
             }
             let run = self.runs[r];
             let (from, to) = (usize::from(run.from), usize::from(run.to));

@@ -30,7 +30,10 @@ pub(crate) fn widest<K: Kernel>(kernel: K) -> K::Output {
             && std::is_x86_feature_detected!("lzcnt")
             && std::is_x86_feature_detected!("popcnt");
         if has_all {
-            #[expect(unsafe_code, reason = "every feature that `run_avx2` names was found on this processor just now")]
+            #[expect(
+                unsafe_code,
+                reason = "every feature that `run_avx2` names was found on this processor just now"
+            )]
             return unsafe { run_avx2(kernel) };
         }
     }

@@ -101,7 +101,9 @@ impl Tracks {
         Self {
             live: Vec::with_capacity(TRACKS_MAX),
             area_min,
-            area_followed: (area_min / 100 * tuning.follow_percent).max(area_min.min(100) * tuning.follow_percent / 100).max(2),
+            area_followed: (area_min / 100 * tuning.follow_percent)
+                .max(area_min.min(100) * tuning.follow_percent / 100)
+                .max(2),
             unit_16: (grid.width as i32 * 16 / 320).max(1),
             next_id: 1,
         }
@@ -150,7 +152,8 @@ impl Tracks {
             let supported = blob.support * 3 >= blob.area || blob.area > 20 * self.area_min;
             track.hits = if supported || track.hits == 0 { track.hits + 1 } else { track.hits - 1 };
             let evidence = (u64::from(blob.weight) * 16 / u64::from(self.area_min)).min(64) as u32;
-            track.evidence_16 = if supported || track.hits <= 1 { track.evidence_16 + evidence } else { track.evidence_16 / 2 };
+            track.evidence_16 =
+                if supported || track.hits <= 1 { track.evidence_16 + evidence } else { track.evidence_16 / 2 };
             let same = u64::from(blob.same) * 10 >= u64::from(blob.area) * 7;
             track.solid = if same { track.solid + 1 } else { track.solid.saturating_sub(2) };
             track.travel_squared = track.travel_squared.max(distance_squared(centre, track.first));

@@ -2,7 +2,10 @@
 //!
 //! Found by `cargo xtask bench motion` on its tuning seeds; the figures are in `docs/performance.md`.
 
-#![expect(clippy::cast_possible_truncation, reason = "times are clamped to what 1..60 pictures a second make of a minute")]
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "times are clamped to what 1..60 pictures a second make of a minute"
+)]
 #![expect(clippy::cast_sign_loss, reason = "times and rates are positive")]
 
 use argus_core::camera::Sensitivity;
@@ -79,8 +82,10 @@ impl Tuning {
             warming_frames: frames(knob("WARM", 4.0), 6),
             learning_frames: frames(1.0, 6),
             area_min_pcm,
-            evidence_16: (knob("EVID", 3.5) * 16.0) as u32, confirm: frames(knob("CONFIRM", 0.2), 2),
-            travel_16: (knob("TRAVEL", 2.0) * 16.0) as i32, follow_percent: knob("FOLLOW", 33.0) as u32,
+            evidence_16: (knob("EVID", 3.5) * 16.0) as u32,
+            confirm: frames(knob("CONFIRM", 0.2), 2),
+            travel_16: (knob("TRAVEL", 2.0) * 16.0) as i32,
+            follow_percent: knob("FOLLOW", 33.0) as u32,
             solid: frames(0.8, 3),
             park: frames(knob("PARK", 6.0), 8),
             coast: frames(knob("COAST", 0.2), 1),

@@ -42,8 +42,7 @@ impl MotionMask {
             }
         }
         let everywhere = include.is_empty();
-        let counts =
-            covered.iter().zip(&hidden).map(|(c, h)| if everywhere { !h } else { c & !h }).collect();
+        let counts = covered.iter().zip(&hidden).map(|(c, h)| if everywhere { !h } else { c & !h }).collect();
         DrawnZones { counts: Some(counts), include }
     }
 }
@@ -130,7 +129,11 @@ mod tests {
     fn touched_names_the_index_in_the_list() {
         use ZoneKind::{Exclude, Include};
         let grid = Grid::new(100, 10);
-        let zones = [zone(Exclude, true, &[(0.9, 0.9), (1.0, 0.9), (1.0, 1.0)]), zone(Include, true, &LEFT), zone(Include, true, &TOP)];
+        let zones = [
+            zone(Exclude, true, &[(0.9, 0.9), (1.0, 0.9), (1.0, 1.0)]),
+            zone(Include, true, &LEFT),
+            zone(Include, true, &TOP),
+        ];
         let drawn = MotionMask::from_zones(&zones).draw(grid);
         let at = |x: usize, y: usize| drawn.touched(|m| m[y * grid.words + x / 64] >> (x % 64) & 1 == 1);
         assert_eq!(at(10, 8), 0b010);

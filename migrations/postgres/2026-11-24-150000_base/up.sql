@@ -171,7 +171,8 @@ CREATE TABLE coverage (
     from_us   BIGINT  NOT NULL,
     until_us  BIGINT  CHECK (until_us >= from_us),
     state     TEXT    NOT NULL CHECK (state IN ('received', 'missing', 'stopped')),
-    reason    TEXT
+    reason    TEXT,
+    seen_us   BIGINT  NOT NULL
 );
 CREATE INDEX coverage_by_camera ON coverage (camera_id, from_us, id);
 CREATE UNIQUE INDEX coverage_open ON coverage (camera_id) WHERE until_us IS NULL;

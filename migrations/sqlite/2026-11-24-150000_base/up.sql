@@ -190,7 +190,8 @@ CREATE TABLE coverage (
     from_us   INTEGER NOT NULL,
     until_us  INTEGER CHECK (until_us >= from_us),
     state     TEXT    NOT NULL CHECK (state IN ('received', 'missing', 'stopped')),
-    reason    TEXT
+    reason    TEXT,
+    seen_us   INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX coverage_by_camera ON coverage (camera_id, from_us, id);
 CREATE UNIQUE INDEX coverage_open ON coverage (camera_id) WHERE until_us IS NULL;

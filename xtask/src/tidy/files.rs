@@ -13,7 +13,8 @@ pub(super) struct File {
 
 /// Lines of a Rust file without the tests beside the code.
 const LONGEST: usize = 800;
-/// Composition and command line only; what grows beyond belongs into a crate.
+/// Composition and command line only; what grows beyond belongs into a crate. Comments and blank lines do not count here:
+/// nothing is moved out by documenting it less.
 const SERVER_TOTAL: usize = 600;
 const SERVER_MAIN: usize = 40;
 const SERVER: &str = "bins/argus-server/src/";
@@ -40,7 +41,8 @@ pub(super) fn check(files: &[File]) -> Vec<String> {
     let mut faults = Vec::new();
     let mut server = 0;
     for file in files.iter().filter(|file| file.path.ends_with(".rs")) {
-        let lines = code_lines(file.text.as_deref().unwrap_or_default());
+        let text = without_tests(file.text.as_deref().unwrap_or_default());
+        let lines = text.len();
         if lines > LONGEST {
             faults
                 .push(format!("{}: {lines} lines without its tests, at most {LONGEST}: look for the seam", file.path));
@@ -52,7 +54,7 @@ pub(super) fn check(files: &[File]) -> Vec<String> {
             if name.split('/').any(|part| part == "tests.rs" || part == "tests") {
                 continue;
             }
-            server += lines;
+            server += statements(&text);
             if name == "main.rs" && lines >= SERVER_MAIN {
                 faults.push(format!("{}: {lines} lines, under {SERVER_MAIN}", file.path));
             }
@@ -60,19 +62,25 @@ pub(super) fn check(files: &[File]) -> Vec<String> {
     }
     if server >= SERVER_TOTAL {
         faults.push(format!(
-            "{SERVER}: {server} lines without tests, under {SERVER_TOTAL}: what is not composition has a crate"
+            "{SERVER}: {server} lines of code, under {SERVER_TOTAL}: what is not composition has a crate"
         ));
     }
     faults
 }
 
+/// How many lines are neither blank nor a comment.
+fn statements(lines: &[&str]) -> usize {
+    lines.iter().map(|line| line.trim()).filter(|line| !line.is_empty() && !line.starts_with("//")).count()
+}
+
 /// The lines before the module of tests, which by custom is the end of a file.
-fn code_lines(text: &str) -> usize {
-    let lines: Vec<&str> = text.lines().collect();
-    lines
+fn without_tests(text: &str) -> Vec<&str> {
+    let mut lines: Vec<&str> = text.lines().collect();
+    let tests = lines
         .windows(2)
-        .position(|pair| matches!(pair, [attribute, item] if *attribute == "#[cfg(test)]" && item.trim_start().starts_with("mod ")))
-        .unwrap_or(lines.len())
+        .position(|pair| matches!(pair, [attribute, item] if *attribute == "#[cfg(test)]" && item.starts_with("mod ")));
+    lines.truncate(tests.unwrap_or(lines.len()));
+    lines
 }
 
 #[cfg(test)]
@@ -85,10 +93,10 @@ mod tests {
 
     #[test]
     fn tests_beside_the_code_are_not_counted() {
-        assert_eq!(code_lines("a\nb\n"), 2);
-        assert_eq!(code_lines("a\n#[cfg(test)]\nmod tests {\n}\n"), 1);
-        assert_eq!(code_lines("a\n#[cfg(test)]\nfn helper() {}\nb\n"), 4);
-        assert_eq!(code_lines(""), 0);
+        assert_eq!(without_tests("a\nb\n").len(), 2);
+        assert_eq!(without_tests("a\n#[cfg(test)]\nmod tests {\n}\n"), ["a"]);
+        assert_eq!(without_tests("a\n#[cfg(test)]\nfn helper() {}\nb\n").len(), 4);
+        assert_eq!(without_tests("").len(), 0);
     }
 
     #[test]
@@ -106,5 +114,8 @@ mod tests {
         assert_eq!(check(&[file("bins/argus-server/src/main.rs", 40)]).len(), 1);
         assert_eq!(check(&[file("bins/argus-server/src/a.rs", 300), file("bins/argus-server/src/b.rs", 300)]).len(), 1);
         assert!(check(&[file("bins/argus-server/src/config/tests.rs", 700)]).is_empty());
+        let commented = format!("{}{}", "x\n".repeat(500), "    // why\n\n".repeat(100));
+        let commented = File { path: "bins/argus-server/src/wire.rs".to_owned(), text: Some(commented) };
+        assert!(check(&[commented]).is_empty());
     }
 }

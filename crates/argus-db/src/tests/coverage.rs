@@ -44,4 +44,18 @@ on_both! {
         let gone = t.db.coverage_switch(d, at(70), Received, None).await;
         assert!(matches!(gone, Err(DbError::NotFound { what: "camera" })));
     }
+
+    async fn after_a_crash_nothing_is_claimed_beyond_what_was_seen(t) {
+        let c = t.db.camera_insert(camera("Door")).await.unwrap().id;
+        let d = t.db.camera_insert(camera("Yard")).await.unwrap().id;
+        t.db.coverage_switch(c, at(0), Received, None).await.unwrap();
+        t.db.coverage_seen(at(10)).await.unwrap();
+        t.db.coverage_seen(at(5)).await.unwrap();
+        // Began after the last note: it is not known that it lasted at all.
+        t.db.coverage_switch(d, at(12), Received, None).await.unwrap();
+        assert_eq!(t.db.coverage_recover().await.unwrap(), 2);
+        assert_eq!(t.db.coverage_list(c, at(0), at(99)).await.unwrap()[0].until, Some(at(10)));
+        assert_eq!(t.db.coverage_list(d, at(0), at(99)).await.unwrap(), []);
+        assert_eq!(t.db.coverage_recover().await.unwrap(), 0);
+    }
 }

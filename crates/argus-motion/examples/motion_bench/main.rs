@@ -98,10 +98,8 @@ fn run(options: &Options) -> Result<bool, String> {
     let mut groups = Vec::new();
     for (name, seeds) in [("tuning", &options.seeds), ("held out", &options.held_out)] {
         let Some(seeds) = seeds else { continue };
-        let jobs: Vec<Job> = seeds
-            .clone()
-            .flat_map(|seed| options.scenes().map(move |scene| Job { seed, scene }))
-            .collect();
+        let jobs: Vec<Job> =
+            seeds.clone().flat_map(|seed| options.scenes().map(move |scene| Job { seed, scene })).collect();
         let judged = judge_all(&jobs, options, filmed.as_ref(), coded)?;
         met &= report::table(name, seeds, &judged);
         groups.push((name, judged));

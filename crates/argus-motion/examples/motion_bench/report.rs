@@ -81,7 +81,8 @@ pub(crate) fn picture(seed: u64, scene: Scene, i: usize, seen: &[Seen], said: &[
 
 /// All clips, for machines.
 pub(crate) fn json(options: &Options, coded: bool, groups: &[(&str, Vec<Judged>)]) -> String {
-    let mut out = format!("{{\"fps\": {}, \"seconds\": {}, \"coded\": {coded}, \"clips\": [", options.rate, options.seconds);
+    let mut out =
+        format!("{{\"fps\": {}, \"seconds\": {}, \"coded\": {coded}, \"clips\": [", options.rate, options.seconds);
     let mut first = true;
     for (group, judged) in groups {
         for j in judged {

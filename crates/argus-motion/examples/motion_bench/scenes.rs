@@ -272,8 +272,7 @@ fn passages(rng: &mut Rng, seconds: f32, stage: &Stage) -> Vec<Passage> {
 }
 
 fn strength(rng: &mut Rng, seconds: f32) -> Strength {
-    let mut tree =
-        || (rng.range(60.0, 580.0), rng.range(30.0, 75.0), rng.range(50.0, 100.0), rng.range(35.0, 60.0));
+    let mut tree = || (rng.range(60.0, 580.0), rng.range(30.0, 75.0), rng.range(50.0, 100.0), rng.range(35.0, 60.0));
     let trees = [tree(), tree()];
     // three jumps of exposure, by a fifth to a half, back and forth
     let mut steps = Vec::new();
@@ -285,7 +284,13 @@ fn strength(rng: &mut Rng, seconds: f32) -> Strength {
         steps.push((at, level));
     }
     let clouds = (0..3)
-        .map(|k| (seconds * (0.1 + 0.3 * k as f32) + rng.range(0.0, seconds * 0.2), rng.range(90.0, 180.0), rng.range(0.2, 0.4)))
+        .map(|k| {
+            (
+                seconds * (0.1 + 0.3 * k as f32) + rng.range(0.0, seconds * 0.2),
+                rng.range(90.0, 180.0),
+                rng.range(0.2, 0.4),
+            )
+        })
         .collect();
     Strength {
         noise: rng.range(2.0, 3.0),
