@@ -129,6 +129,42 @@ pub fn write_mp4(spec: ClipSpec, seconds: u32, path: &Path) {
     finish(&pipeline);
 }
 
+/// Reads the H.264 pictures of an MP4 file, to be sent as one loop. Its scene is unknown, so the loop has no ground truth.
+pub fn read_mp4(path: &Path) -> Arc<EncodedClip> {
+    let pipeline = launch(
+        "filesrc name=file ! qtdemux ! h264parse config-interval=-1 \
+         ! video/x-h264,stream-format=byte-stream,alignment=au ! appsink name=sink sync=false",
+    );
+    let file = pipeline.by_name("file").expect("the file");
+    file.set_property("location", path.to_str().expect("a path in UTF-8"));
+    let sink = pipeline.by_name("sink").and_downcast::<gst_app::AppSink>().expect("the sink");
+    pipeline.set_state(gst::State::Playing).expect("the file opens");
+    let (mut access_units, mut caps) = (Vec::new(), None);
+    while let Ok(sample) = sink.pull_sample() {
+        let coded = sample.buffer().expect("a coded picture");
+        let key = !coded.flags().contains(gst::BufferFlags::DELTA_UNIT);
+        let map = coded.map_readable().expect("readable bytes");
+        access_units.push(AccessUnit { pts: Duration::ZERO, key, bytes: Bytes::copy_from_slice(&map) });
+        caps = caps.or_else(|| sample.caps_owned());
+    }
+    pipeline.set_state(gst::State::Null).expect("the pipeline stops");
+    let caps: gst::Caps = caps.unwrap_or_else(|| panic!("no H.264 in {}", path.display()));
+    let format = caps.structure(0).expect("a format");
+    let side = |name| u32::try_from(format.get::<i32>(name).expect("a size")).expect("a size");
+    let rate = format.get::<gst::Fraction>("framerate").expect("a rate");
+    let spec = ClipSpec {
+        width: side("width"),
+        height: side("height"),
+        fps: u32::try_from(rate.numer() / rate.denom()).expect("a rate"),
+        scene: Scene::Still,
+        ..ClipSpec::default()
+    };
+    for (unit, index) in access_units.iter_mut().zip(0..) {
+        unit.pts = Duration::from_nanos(index * spec.frame_ns());
+    }
+    Arc::new(EncodedClip { spec, caps, access_units })
+}
+
 /// Makes a GStreamer buffer of a coded picture without copying its bytes. Times in nanoseconds.
 pub(crate) fn buffer(unit: &AccessUnit, pts_ns: u64, duration_ns: u64) -> gst::Buffer {
     let mut buffer = gst::Buffer::from_slice(unit.bytes.clone());

@@ -47,11 +47,19 @@ pub enum Transports {
 #[must_use = "nothing listens before start()"]
 pub struct RtspServerBuilder {
     spec: ClipSpec,
+    film: Option<Arc<EncodedClip>>,
     sound: bool,
     settings: Settings,
 }
 
 impl RtspServerBuilder {
+    /// Sends a film from elsewhere ([`clips::read_mp4`]) in place of a generated scene.
+    pub fn film(mut self, film: Arc<EncodedClip>) -> Self {
+        self.spec = film.spec;
+        self.film = Some(film);
+        self
+    }
+
     /// The codec; `Video::None` sends sound only.
     pub fn video(mut self, video: Video) -> Self {
         self.spec.video = video;
@@ -168,6 +176,7 @@ impl RtspServer {
     pub fn builder() -> RtspServerBuilder {
         RtspServerBuilder {
             spec: ClipSpec::default(),
+            film: None,
             sound: false,
             settings: Settings { login: None, transports: Transports::Both, tls: None },
         }
@@ -205,17 +214,25 @@ impl RtspServer {
             next_media: Arc::default(),
             port: 0,
         };
-        server.lock_mounts().push(new_mount(DEFAULT_PATH, builder.spec, builder.sound));
+        server.lock_mounts().push(new_mount(DEFAULT_PATH, builder.spec, builder.film, builder.sound));
         server.port = server.listen(0);
         server
     }
 
     /// Adds a mount (such as `/cam2`) with its own stream; clients may come at once.
     pub fn mount(&self, path: &str, spec: ClipSpec) {
-        let mount = new_mount(path, spec, false);
+        self.add(new_mount(path, spec, None, false));
+    }
+
+    /// Adds a mount that sends a film from elsewhere.
+    pub fn mount_film(&self, path: &str, film: Arc<EncodedClip>) {
+        self.add(new_mount(path, film.spec, Some(film), false));
+    }
+
+    fn add(&self, mount: Mount) {
         let factory = self.factory(&mount);
+        let path = mount.feed.path.clone();
         self.lock_mounts().push(mount);
-        let path = path.to_owned();
         self.on_loop(move |live| {
             if let Some(points) = live.as_ref().and_then(|live| live.server.mount_points()) {
                 points.add_factory(&path, factory);
@@ -453,8 +470,8 @@ impl Drop for RtspServer {
     }
 }
 
-fn new_mount(path: &str, spec: ClipSpec, sound: bool) -> Mount {
-    let clip = (spec.video != Video::None).then(|| clips::encode_clip(spec));
+fn new_mount(path: &str, spec: ClipSpec, film: Option<Arc<EncodedClip>>, sound: bool) -> Mount {
+    let clip = film.or_else(|| (spec.video != Video::None).then(|| clips::encode_clip(spec)));
     Mount { feed: Arc::new(Feed::new(path, spec, clip)), sound }
 }
 

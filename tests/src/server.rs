@@ -161,6 +161,15 @@ impl ServerProcess {
         self.child.try_wait().expect("a child of this process")
     }
 
+    /// Processor time that the process has used, all threads together, to a hundredth of a second.
+    pub fn cpu_time(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap_or_default();
+        // The second field is the name in parentheses and may hold anything; user and system time are the 14th and 15th.
+        let fields: Vec<&str> = stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace().collect();
+        let ticks = |n: usize| fields.get(n).and_then(|field| field.parse::<u64>().ok()).unwrap_or(0);
+        Duration::from_millis((ticks(11) + ticks(12)) * 10)
+    }
+
     /// Threads of the process now.
     pub fn threads(&self) -> usize {
         self.count("task")
@@ -173,10 +182,19 @@ impl ServerProcess {
 
     /// Resident memory in KiB.
     pub fn rss_kib(&self) -> u64 {
+        self.memory_kib("VmRSS:")
+    }
+
+    /// Resident memory in KiB without the pages of the program and its libraries, which are the system's to keep.
+    pub fn anonymous_kib(&self) -> u64 {
+        self.memory_kib("RssAnon:")
+    }
+
+    fn memory_kib(&self, name: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid)).unwrap_or_default();
         status
             .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .find_map(|line| line.strip_prefix(name))
             .and_then(|rest| rest.split_whitespace().next())
             .and_then(|number| number.parse().ok())
             .unwrap_or(0)
@@ -256,9 +274,9 @@ pub fn binary() -> &'static Path {
         let test = std::env::current_exe().expect("the path of the test");
         let profile_dir = test
             .ancestors()
-            .find(|folder| folder.file_name().is_some_and(|name| name == "deps"))
+            .find(|folder| folder.file_name().is_some_and(|name| name == "deps" || name == "examples"))
             .and_then(Path::parent)
-            .expect("a test below target/PROFILE/deps");
+            .expect("a test below target/PROFILE/deps, or an example");
         let binary = profile_dir.join(format!("argus-server{}", std::env::consts::EXE_SUFFIX));
         let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
         let main = workspace.join("bins/argus-server/src/main.rs");

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use argus_core::Timestamp;
-use argus_core::api_key::Scope;
 use clap::{Args, Parser, Subcommand};
 
 /// A self-hosted AI camera server.
@@ -64,7 +63,7 @@ pub enum ApiKeyCommand {
         name: String,
         /// read:events, read:cameras, write:cameras or admin; several may follow, and the option may be repeated.
         #[arg(long, required = true, num_args = 1..)]
-        scope: Vec<Scope>,
+        scope: Vec<String>,
         /// Requests a minute.
         #[arg(long, default_value_t = 100)]
         rate_limit: i64,

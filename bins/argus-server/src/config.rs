@@ -110,7 +110,12 @@ impl Config {
             Some(path) => {
                 let text = std::fs::read_to_string(path)
                     .map_err(|e| Failure::usage(format!("cannot read the configuration {}: {e}", path.display())))?;
-                toml::from_str(&text).map_err(|e| Failure::usage(format!("{}: {e}", path.display())))?
+                toml::from_str(&text).map_err(|e| {
+                    // Not the error's own text: it quotes the line, and the line may hold a secret.
+                    let before = e.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+                    let line = before.matches('\n').count() + 1;
+                    Failure::usage(format!("{} line {line}: {}", path.display(), e.message()))
+                })?
             }
         };
         let listen = match (listen.map(str::to_owned).or_else(|| var("ARGUS_LISTEN")), file.listen) {
@@ -193,6 +198,12 @@ mod tests {
             assert_eq!(load(bad, &[]).map(drop).unwrap_err().code, 2, "{bad}");
         }
         assert_eq!(load("", &[("ARGUS_PACKET_GATE", "maybe")]).map(drop).unwrap_err().code, 2);
+    }
+
+    #[test]
+    fn an_error_does_not_quote_the_line() {
+        let message = load("log = 'info'\n[ai]\napi_key = \"hunter2\n", &[]).map(drop).unwrap_err().message;
+        assert!(message.contains("line 3") && !message.contains("hunter2"), "{message}");
     }
 
     #[test]

@@ -12,12 +12,17 @@ use crate::{Failure, say, wire};
 pub(crate) async fn create(
     config: &Config,
     name: &str,
-    scopes: &[Scope],
+    scopes: &[String],
     rate_limit: i64,
     expires_at: Option<Timestamp>,
 ) -> Result<(), Failure> {
-    let new = NewApiKey::check(name, scopes, expires_at, rate_limit, SystemClock.now())
-        .map_err(|faults| Failure { code: 5, message: faults.to_string() })?;
+    let refused = |message: String| Failure { code: 5, message };
+    let scopes = scopes
+        .iter()
+        .map(|s| s.parse::<Scope>().map_err(|e| refused(format!("scope {s:?} {}", e.reason))))
+        .collect::<Result<Vec<_>, _>>()?;
+    let new = NewApiKey::check(name, &scopes, expires_at, rate_limit, SystemClock.now())
+        .map_err(|faults| refused(faults.to_string()))?;
     let dir = DataDir::open(&config.data_dir).map_err(wire::unusable)?;
     let db = wire::database(config, &dir).await?;
     let minted = argus_api::api_keys::mint(&db, new, None, SystemClock.now()).await;

@@ -13,6 +13,7 @@
 pub mod cli;
 pub mod config;
 mod keys;
+mod memory;
 mod observe;
 mod replay;
 mod wire;
@@ -20,6 +21,7 @@ mod wire;
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use cli::{ApiKeyCommand, Cli, Command};
 use config::Config;
@@ -69,6 +71,7 @@ pub(crate) fn say(line: &str) -> Result<(), Failure> {
 /// # Errors
 /// `Failure` with the exit code and one line that says why.
 pub fn run(cli: Cli) -> Result<(), Failure> {
+    memory::few_arenas();
     let Cli { command, common, listen } = cli;
     let command = command.unwrap_or(Command::Serve);
     match command {
@@ -83,7 +86,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
     }
     let runtime =
         tokio::runtime::Runtime::new().map_err(|e| Failure::running(format!("the runtime cannot be started: {e}")))?;
-    match command {
+    let done = match command {
         Command::Demo => {
             let dir = tempfile::Builder::new().prefix("argus-demo-").tempdir();
             let dir = dir.map_err(|e| Failure::data(format!("cannot make a temporary directory: {e}")))?;
@@ -94,7 +97,10 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
             runtime.block_on(keys::create(&config, &name, &scope, rate_limit, expires_at))
         }
         _ => runtime.block_on(until_signal(config, false)),
-    }
+    };
+    // A decoder or driver that does not come back must not keep the process.
+    runtime.shutdown_timeout(Duration::from_millis(300));
+    done
 }
 
 fn openapi() -> Result<String, Failure> {
@@ -117,11 +123,19 @@ async fn until_signal(config: Config, demo: bool) -> Result<(), Failure> {
         |kind| tokio::signal::unix::signal(kind).map_err(|e| Failure::running(format!("signals cannot be read: {e}")));
     let mut interrupt = signals(tokio::signal::unix::SignalKind::interrupt())?;
     let mut terminate = signals(tokio::signal::unix::SignalKind::terminate())?;
-    let mut running = serve(config, demo).await?;
+    let mut running = tokio::select! {
+        running = serve(config, demo) => running?,
+        // What a start that is cut short leaves, the next one finds as after a crash.
+        _ = interrupt.recv() => return Ok(()),
+        _ = terminate.recv() => return Ok(()),
+    };
     tokio::select! {
         _ = interrupt.recv() => info!("SIGINT: stopping"),
         _ = terminate.recv() => info!("SIGTERM: stopping"),
-        failure = running.failed() => return Err(failure),
+        failure = running.failed() => {
+            running.close().await;
+            return Err(failure);
+        }
     }
     tokio::select! {
         () = running.stop() => Ok(()),

@@ -47,6 +47,11 @@ impl Running {
         }
     }
 
+    /// Closes every event, when nothing is served any more.
+    pub async fn close(&self) {
+        self.engine.stop().await;
+    }
+
     /// Closes every event, answers what is being asked, and ends.
     pub async fn stop(self) {
         self.shutdown.cancel();

@@ -50,29 +50,33 @@ impl Modify for Common {
         let components = api.components.get_or_insert_default();
         components.add_security_scheme(API_KEY, SecurityScheme::ApiKey(ApiKey::Header(key)));
         for item in api.paths.paths.values_mut() {
-            operations(item).for_each(complete);
+            operations(item).for_each(|(operation, takes_body)| complete(operation, takes_body));
         }
     }
 }
 
-fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
-    [&mut item.get, &mut item.put, &mut item.post, &mut item.delete].into_iter().filter_map(Option::as_mut)
+/// The operations of a path, and whether a body is read: also where none is needed, what comes is checked.
+fn operations(item: &mut PathItem) -> impl Iterator<Item = (&mut Operation, bool)> {
+    [(&mut item.get, false), (&mut item.put, true), (&mut item.post, true), (&mut item.delete, false)]
+        .into_iter()
+        .filter_map(|(operation, takes_body)| Some((operation.as_mut()?, takes_body)))
 }
 
 /// Adds what follows from the permission, the description of well-known statuses, and the shape of errors.
-fn complete(operation: &mut Operation) {
+fn complete(operation: &mut Operation, takes_body: bool) {
     let permission = operation.extensions.as_ref().and_then(|e| e.get("x-permission")).and_then(|p| p.as_str());
-    let mut statuses = vec!["500"];
+    // A path or query may be broken, and an unknown parameter is refused, everywhere.
+    let mut statuses = vec!["400", "422", "429", "500"];
     match permission.unwrap_or_default() {
         "open" => operation.security = Some(vec![SecurityRequirement::default()]),
         _ => {
             operation.security = Some(vec![SecurityRequirement::new::<_, [&str; 0], &str>(API_KEY, [])]);
             // Where being known is enough, a message type may still be refused.
-            statuses.extend(["401", "403", "429", "503"]);
+            statuses.extend(["401", "403", "503"]);
         }
     }
-    if operation.request_body.is_some() {
-        statuses.extend(["400", "413", "415"]);
+    if takes_body {
+        statuses.extend(["413", "415"]);
     }
     let responses = &mut operation.responses.responses;
     for status in statuses {

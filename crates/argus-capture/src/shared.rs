@@ -21,6 +21,8 @@ const FOLLOW_MAX: usize = 256;
 struct Store {
     ring: Ring,
     followers: Vec<mpsc::Sender<AccessUnit>>,
+    /// Nothing will come in any more.
+    closed: bool,
 }
 
 /// One feed's common memory.
@@ -43,7 +45,7 @@ impl Shared {
             rate,
             gate,
             queue: Arc::new(Queue::default()),
-            store: Mutex::new(Store { ring: Ring::new(keep, RING_BYTES_MAX), followers: Vec::new() }),
+            store: Mutex::new(Store { ring: Ring::new(keep, RING_BYTES_MAX), followers: Vec::new(), closed: false }),
             health: Mutex::new(Health::new()),
             sessions: AtomicU64::new(0),
             motion: AtomicU8::new(0),
@@ -95,6 +97,7 @@ impl Shared {
             ((), None)
         });
         self.queue.close();
+        self.store().closed = true;
         self.release_followers();
     }
 
@@ -128,7 +131,10 @@ impl Shared {
         let (tx, rx) = mpsc::channel(FOLLOW_MAX);
         let mut store = self.store();
         let backlog = store.ring.newest_session_from(from);
-        store.followers.push(tx);
+        // Dropped, it tells the follower that the backlog is all there is.
+        if !store.closed {
+            store.followers.push(tx);
+        }
         (backlog, rx)
     }
 

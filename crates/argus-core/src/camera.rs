@@ -93,6 +93,10 @@ impl RtspUrl {
         // Both setters can only fail without a host, which was refused above.
         let _ = url.set_username("");
         let _ = url.set_password(None);
+        // What is stored is the encoded form, and it must pass this check again when it is read.
+        if url.as_str().len() > 500 {
+            return Err(bad("is longer than 500 characters once encoded"));
+        }
         Ok((Self(url), username, password))
     }
 
@@ -567,6 +571,7 @@ mod tests {
             assert_eq!(faulty(rtsp(bad)), ["rtsp_url"], "{bad:?}");
         }
         assert_eq!(faulty(rtsp(&format!("rtsp://cam/{}", "x".repeat(500)))), ["rtsp_url"]);
+        assert_eq!(faulty(rtsp(&format!("rtsp://cam/{}", "ü".repeat(100)))), ["rtsp_url"], "too long once encoded");
         assert_eq!(faulty(CameraFields::new("Door", SourceType::Rtsp)), ["rtsp_url"]);
     }
 

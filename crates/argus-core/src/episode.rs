@@ -121,7 +121,9 @@ pub enum EpisodeAction {
 pub fn step(rules: &EpisodeRules, state: EpisodeState, input: EpisodeInput, now: Timestamp) -> (EpisodeState, Actions) {
     match state {
         EpisodeState::Idle { not_before } => match input {
-            EpisodeInput::Picture { moving: true, active: true } if not_before.is_none_or(|t| now >= t) => {
+            EpisodeInput::Picture { moving: true, active: true }
+                if not_before.is_none_or(|t| is_over(rules, t, now)) =>
+            {
                 rise(rules, now, now)
             }
             _ => (state, Actions::none()),
@@ -161,6 +163,12 @@ pub fn step(rules: &EpisodeRules, state: EpisodeState, input: EpisodeInput, now:
             }
         }
     }
+}
+
+/// Whether a cooldown that ends at `end` is over. A clock that was set back by more than a minute ends it as well: the
+/// camera would be silent until the old time comes again.
+fn is_over(rules: &EpisodeRules, end: Timestamp, now: Timestamp) -> bool {
+    now >= end || end.since(now) > rules.cooldown + Duration::from_secs(60)
 }
 
 /// Movement from `since` to `now`: an episode, once it has lasted long enough.
@@ -304,6 +312,14 @@ mod tests {
         let p = |t, moving| (t, EpisodeInput::Picture { moving, active: true });
         let told = run(&rules(), [p(0, true), p(60_000, true), p(60_200, false)]);
         assert_eq!(told, ["start 0", "end 0-0@3000 quiet", "start 60000"]);
+    }
+
+    #[test]
+    fn a_clock_set_back_by_hours_ends_the_cooldown() {
+        let p = |t, moving| (t, EpisodeInput::Picture { moving, active: true });
+        let hour = 3_600_000;
+        let told = run(&rules(), [p(3 * hour, true), p(3 * hour + 3000, false), p(0, true), p(200, true)]);
+        assert_eq!(told, ["start 10800000", "end 10800000-10800000@10803000 quiet", "start 0"]);
     }
 
     #[test]

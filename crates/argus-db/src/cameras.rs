@@ -3,7 +3,7 @@
 use argus_core::camera::{Camera, CameraConfig, CameraFields, SourceType, TestPattern, TestPatternFields};
 use argus_core::journal::{CameraStatusChange, MessageType};
 use argus_core::status::{CameraState, CameraStatus, FaultKind};
-use argus_core::{CameraId, Timestamp};
+use argus_core::{CameraId, Timestamp, chain};
 use diesel::prelude::*;
 use diesel::sql_types::Text;
 
@@ -281,7 +281,14 @@ impl Database {
         let inner = self.inner.clone();
         self.read(move |c| {
             let rows: Vec<CameraRow> = camera::table.order((camera::created_us.asc(), camera::id.asc())).load(c)?;
-            rows.into_iter().map(|r| r.camera(&inner.sealer)).collect()
+            let readable = rows.into_iter().filter_map(|row| {
+                let id = row.id.clone();
+                let camera = row.camera(&inner.sealer);
+                camera
+                    .inspect_err(|e| tracing::error!(camera.id = %id, "a stored camera is left out: {}", chain(e)))
+                    .ok()
+            });
+            Ok(readable.collect())
         })
         .await
     }

@@ -16,6 +16,8 @@ use crate::schema::analysis_job;
 use crate::value::{json, narrow, parse};
 
 const WHAT: &str = "job";
+/// A job that is to wait for longer than this was stored before the clock was set back: nobody puts one off so far.
+const FAR: Duration = Duration::from_secs(2 * 3600);
 
 /// A description to be made, leased to the caller.
 #[derive(Clone, Debug, PartialEq)]
@@ -144,13 +146,15 @@ impl Database {
             let rows: Vec<JobRow> = diesel::sql_query(format!(
                 "WITH picked AS ( \
                    SELECT event_id FROM analysis_job \
-                   WHERE (state = 'ready' AND not_before_us <= $1) OR (state = 'leased' AND lease_until_us <= $1) \
-                   ORDER BY priority DESC, created_us, event_id LIMIT $2 {lock}) \
-                 UPDATE analysis_job SET state = 'leased', attempts = attempts + 1, lease_until_us = $3 \
+                   WHERE (state = 'ready' AND (not_before_us <= $1 OR not_before_us > $2)) \
+                      OR (state = 'leased' AND (lease_until_us <= $1 OR lease_until_us > $2)) \
+                   ORDER BY priority DESC, created_us, event_id LIMIT $3 {lock}) \
+                 UPDATE analysis_job SET state = 'leased', attempts = attempts + 1, lease_until_us = $4 \
                  WHERE event_id IN (SELECT event_id FROM picked) \
                  RETURNING event_id, asked_by, priority, attempts, created_us, lease_until_us, facts"
             ))
             .bind::<BigInt, _>(now.as_micros())
+            .bind::<BigInt, _>(now.plus(lease_for.max(FAR)).as_micros())
             .bind::<BigInt, _>(i64::from(n))
             .bind::<BigInt, _>(now.plus(lease_for).as_micros())
             .load(tx.conn)?;
@@ -223,8 +227,8 @@ impl Database {
         .await
     }
 
-    /// After a crash of the only process that works on the queue: frees every lease, lets every waiting job be done (nobody
-    /// is left who would bring pictures), and makes a job for every event that is pending without one. Gives how many were
+    /// After a crash of the only process that works on the queue: frees every lease, lets every waiting job be done (nobody is left
+    /// who would bring pictures), and makes a job for every event that is pending without one. Gives how many were
     /// freed and made.
     ///
     /// # Errors

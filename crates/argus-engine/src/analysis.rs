@@ -25,6 +25,8 @@ const LEASE: Duration = Duration::from_secs(300);
 const DEADLINE: Duration = Duration::from_secs(240);
 /// So often a failure is tried again before the event says so.
 const QUIET_ATTEMPTS: u32 = 3;
+/// Longest pause between two tries.
+const LONGEST_PAUSE: Duration = Duration::from_secs(3600);
 /// A description is given up for good that long after the event.
 const GIVE_UP_AFTER: Duration = Duration::from_secs(24 * 3600);
 /// Longest sleep of an idle queue: jobs of a crashed worker come back by their lease.
@@ -53,7 +55,11 @@ pub(crate) async fn run(deps: Arc<Deps>) {
                     continue;
                 }
             }
-            Err(e) => warn!("the analysis queue cannot be read: {}", chain(&e)),
+            Err(e) => {
+                warn!("the analysis queue cannot be read: {}", chain(&e));
+                // Whatever is wrong, asking twenty times a second would not mend it.
+                sleep(Duration::from_secs(2)).await;
+            }
         }
         drop(slot);
         let pause = match deps.db.job_next_at().await {
@@ -76,6 +82,11 @@ async fn attend(deps: &Deps, job: &Job) {
             if let Err(e) = done {
                 error!(event.id = %job.event_id, "an analysis failed: {}", chain(&e));
                 put_back(deps, job).await;
+                if job.attempts >= QUIET_ATTEMPTS
+                    && let Err(e) = say_failed(deps, job).await
+                {
+                    warn!(event.id = %job.event_id, "the failure could not be stored: {}", chain(&e));
+                }
             }
         }
         () = deps.cancel.cancelled() => {}
@@ -84,7 +95,17 @@ async fn attend(deps: &Deps, job: &Job) {
 
 /// How long until a failed job is tried again: 10 s, doubled each time, at most an hour.
 fn back_off(attempts: u32) -> Duration {
-    Duration::from_secs(10).saturating_mul(1 << attempts.saturating_sub(1).min(9)).min(Duration::from_secs(3600))
+    Duration::from_secs(10).saturating_mul(1 << attempts.saturating_sub(1).min(9)).min(LONGEST_PAUSE)
+}
+
+/// Says of an event that still waits that it could not be described; the job goes on.
+async fn say_failed(deps: &Deps, job: &Job) -> Result<(), EngineError> {
+    match deps.db.event_get(job.event_id).await? {
+        Some(event) if event.description_status == DescriptionStatus::Pending => {
+            say_undescribed(deps, job, DescriptionStatus::Failed, StatusReason::ProvidersFailed).await
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Gives a job back after a failure of our own, such as a database that is away.
@@ -130,7 +151,10 @@ async fn frames(deps: &Deps, event: &Event) -> Result<Vec<DescribeFrame>, Engine
     let prefix = event_prefix(event.camera_id, event.id, event.timestamp);
     let mut frames = Vec::new();
     for row in deps.db.event_frames(event.id).await?.into_iter().filter(|f| f.stored) {
-        if let Some(jpeg) = deps.media.get(&frame_key(&prefix, row.index)).await? {
+        // A picture that cannot be read is one that is not there: the others still tell what happened.
+        let found = deps.media.get(&frame_key(&prefix, row.index)).await;
+        let found = found.inspect_err(|e| warn!(event.id = %event.id, "a picture cannot be read: {}", chain(e)));
+        if let Some(jpeg) = found.unwrap_or_default() {
             frames.push(DescribeFrame {
                 index: row.index,
                 offset_ms: row.offset_ms,
@@ -282,7 +306,7 @@ async fn finish(
             if job.attempts >= QUIET_ATTEMPTS && event.description_status == DescriptionStatus::Pending {
                 say_undescribed(deps, job, DescriptionStatus::Failed, reason).await?;
             }
-            let pause = failure.retry_after.unwrap_or_default().max(back_off(job.attempts));
+            let pause = failure.retry_after.unwrap_or_default().max(back_off(job.attempts)).min(LONGEST_PAUSE);
             deps.db.job_retry(job.event_id, now.plus(pause)).await?;
         }
     }

@@ -12,16 +12,22 @@ use argus_core::status::{CameraLive, CameraState, CameraStatus};
 use argus_core::{CameraId, EventId, Picture, Timestamp, chain};
 use argus_db::CoverageState;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
 use crate::Deps;
 use crate::analyser::{Analyser, Noticed};
-use crate::lifecycle::{EventNews, EventTask, FRAMES_AFTER, OpenEvent};
+use crate::lifecycle::{EventNews, EventTask, FRAMES_AFTER, NEWS, OpenEvent};
 
 /// How long a camera that stops waits for its events' last files.
 const STOP_WAIT: Duration = Duration::from_secs(4);
+
+/// An event whose camera brings no more pictures to look at is closed after that long.
+const PICTURES_WITHIN: Duration = Duration::from_secs(10);
+/// A status that could not be stored is tried again after that long.
+const RETELL_AFTER: Duration = Duration::from_secs(2);
 
 /// What a camera's task is told.
 pub(crate) enum Command {
@@ -43,6 +49,8 @@ pub(crate) struct Live {
     pub(crate) status_since: Timestamp,
     pub(crate) motion_active: bool,
     pub(crate) event_id: Option<EventId>,
+    /// Reconnects of feeds that have ended; the present one counts from 0.
+    pub(crate) reconnects_before: u64,
     pub(crate) feed: Option<Arc<dyn FeedHandle>>,
 }
 
@@ -58,12 +66,18 @@ impl Slot {
     pub(crate) fn view(&self, now: Timestamp, timezone: &str) -> CameraLive {
         let live = lock(&self.live);
         let config = &live.camera.config;
-        // The feed knows the moving figures (rate, newest picture); status and fault are what was announced.
         let mut state = live.state.clone();
-        if let Some(feed) = &live.feed {
-            let now = feed.state();
-            state = CameraState { status: state.status, last_error: state.last_error, ..now };
-            state.last_error_kind = live.state.last_error_kind;
+        if !config.is_enabled {
+            // Its task may still be finishing an event; capture is over all the same.
+            state = CameraState { status: CameraStatus::Stopped, last_error: None, last_error_kind: None, ..state };
+        } else if let Some(feed) = &live.feed {
+            // The feed knows the moving figures (rate, newest picture); status and fault are what was announced.
+            let figures = feed.state();
+            state.fps = figures.fps;
+            state.last_frame_at = figures.last_frame_at.or(state.last_frame_at);
+            state.resolution = figures.resolution.or(state.resolution);
+            state.codec = figures.codec.or(state.codec);
+            state.reconnects = live.reconnects_before + figures.reconnects;
         }
         CameraLive {
             camera_id: live.camera.id,
@@ -90,6 +104,7 @@ pub(crate) fn start(deps: Arc<Deps>, camera: Camera, last_status: Option<CameraS
         status_since: deps.clock.now(),
         motion_active: false,
         event_id: None,
+        reconnects_before: 0,
         feed: None,
         camera: camera.clone(),
     }));
@@ -101,7 +116,8 @@ pub(crate) fn start(deps: Arc<Deps>, camera: Camera, last_status: Option<CameraS
         events: TaskTracker::new(),
         give_up: CancellationToken::new(),
         announced: last_status,
-        accounted: false,
+        accounted: None,
+        last_picture: Instant::now(),
         camera,
         deps: Arc::clone(&deps),
     };
@@ -120,8 +136,10 @@ struct Task {
     give_up: CancellationToken,
     /// The last status that clients were told of.
     announced: Option<CameraStatus>,
-    /// Whether what is received is on account since this task runs: a status may have been told before it.
-    accounted: bool,
+    /// The status for which it is on account what is received.
+    accounted: Option<CameraStatus>,
+    /// When the last picture came.
+    last_picture: Instant,
 }
 
 /// Why the inner loop of a camera ended.
@@ -151,14 +169,17 @@ impl Task {
     async fn rest(&mut self) -> Next {
         self.state(CameraState::of(CameraStatus::Stopped)).await;
         loop {
-            match self.inbox.recv().await {
-                Some(Command::Configure(camera)) => {
-                    if self.configure(*camera) {
-                        return Next::Reopen;
+            tokio::select! {
+                command = self.inbox.recv() => match command {
+                    Some(Command::Configure(camera)) => {
+                        if self.configure(*camera) {
+                            return Next::Reopen;
+                        }
                     }
-                }
-                Some(Command::Stop { abandon, done }) => return Next::End { abandon, done: Some(done) },
-                None => return Next::End { abandon: false, done: None },
+                    Some(Command::Stop { abandon, done }) => return Next::End { abandon, done: Some(done) },
+                    None => return Next::End { abandon: false, done: None },
+                },
+                () = sleep(RETELL_AFTER), if self.untold() => self.tell_again().await,
             }
         }
     }
@@ -198,6 +219,12 @@ impl Task {
                         break Next::Reopen;
                     }
                 },
+                () = sleep_until(self.last_picture + PICTURES_WITHIN), if self.open.is_some() => {
+                    warn!(camera.id = %self.camera.id, "video comes in, but no pictures to look at: the event is closed");
+                    let noticed = self.analyser.lost(self.deps.clock.now());
+                    self.act(noticed, &handle);
+                }
+                () = sleep(RETELL_AFTER), if self.untold() => self.tell_again().await,
             }
         };
         let noticed = self.analyser.stop(self.deps.clock.now());
@@ -205,10 +232,16 @@ impl Task {
         if let Next::End { abandon: true, .. } = next {
             self.abandon_open();
         }
-        // The ring must stay until the events have their pictures and clips.
-        self.finish_events(matches!(next, Next::End { abandon: true, .. })).await;
-        lock(&self.live).feed = None;
-        handle.stop().await;
+        // Side by side: what is in memory stays until the events have their pictures, and their clips end with the stream.
+        let stopped = tokio::time::timeout(STOP_WAIT, handle.stop());
+        let (stopped, ()) = tokio::join!(stopped, self.finish_events(matches!(next, Next::End { abandon: true, .. })));
+        if stopped.is_err() {
+            warn!(camera.id = %self.camera.id, "capture does not end; it is left to itself");
+        }
+        let mut live = lock(&self.live);
+        live.feed = None;
+        live.reconnects_before += handle.state().reconnects;
+        drop(live);
         next
     }
 
@@ -243,6 +276,7 @@ impl Task {
     }
 
     fn picture(&mut self, picture: &Picture, handle: &Arc<dyn FeedHandle>) {
+        self.last_picture = Instant::now();
         match self.analyser.look(picture) {
             Ok(noticed) => {
                 handle.on_motion(self.analyser.is_moving(), self.analyser.is_changed());
@@ -255,6 +289,7 @@ impl Task {
                 open.frames_asked = true;
                 open.tell(EventNews::FramesDue(Box::new(episode.clone())));
             }
+            open.progress(picture.taken_at, episode);
         }
         lock(&self.live).motion_active = self.analyser.is_moving();
     }
@@ -263,10 +298,12 @@ impl Task {
         for one in noticed {
             match one {
                 Noticed::Began(episode) => {
-                    let now = self.deps.clock.now();
+                    // A stream's clock may run some milliseconds before ours; nothing is seen before it was taken.
+                    let now = self.deps.clock.now().max(episode.since);
                     let id = EventId::new(now);
-                    let (news, inbox) = mpsc::channel(4);
-                    self.open = Some(OpenEvent { id, since: episode.since, frames_asked: false, news });
+                    let (news, inbox) = mpsc::channel(NEWS);
+                    self.open =
+                        Some(OpenEvent { id, since: episode.since, frames_asked: false, told_at: episode.since, news });
                     lock(&self.live).event_id = Some(id);
                     let task = EventTask {
                         deps: Arc::clone(&self.deps),
@@ -332,43 +369,66 @@ impl Task {
     }
 
     /// Publishes a state, stores and announces it when the status changed, and keeps account of what is missed.
-    async fn state(&mut self, state: CameraState) {
+    async fn state(&mut self, mut state: CameraState) {
         let now = self.deps.clock.now();
         {
             let mut live = lock(&self.live);
             if live.state.status != state.status {
                 live.status_since = now;
             }
+            // What was known of the stream stays known while there is none.
+            state.last_frame_at = state.last_frame_at.or(live.state.last_frame_at);
+            state.resolution = state.resolution.or_else(|| live.state.resolution.clone());
+            state.codec = state.codec.or_else(|| live.state.codec.clone());
+            state.reconnects += live.reconnects_before;
             live.state = state.clone();
         }
+        self.announce(state, now).await;
+    }
+
+    /// Whether the last status has not been stored yet.
+    fn untold(&self) -> bool {
+        let status = lock(&self.live).state.status;
+        self.announced != Some(status) || self.accounted != Some(status)
+    }
+
+    async fn tell_again(&mut self) {
+        let state = lock(&self.live).state.clone();
+        self.announce(state, self.deps.clock.now()).await;
+    }
+
+    /// Stores a changed status with its message, and from when what is received. What fails is tried again.
+    async fn announce(&mut self, state: CameraState, now: Timestamp) {
         let (status, reason) = (state.status, state.last_error.clone());
-        let told = self.announced == Some(status);
-        if told && self.accounted {
+        if self.accounted != Some(status) {
+            // Silence is noticed late; the account says since when it was silent.
+            let was_online = self.announced == Some(CameraStatus::Online);
+            let from = state.last_frame_at.filter(|_| was_online).map_or(now, |last| last.min(now));
+            let coverage = match status {
+                CameraStatus::Online => CoverageState::Received,
+                CameraStatus::Stopped => CoverageState::Stopped,
+                _ => CoverageState::Missing,
+            };
+            match self.deps.db.coverage_switch(self.camera.id, from, coverage, reason.clone()).await {
+                Ok(()) => self.accounted = Some(status),
+                Err(e) => warn!(camera.id = %self.camera.id, "what was received could not be stored: {}", chain(&e)),
+            }
+        }
+        if self.announced == Some(status) {
             return;
         }
-        if !told {
-            match &reason {
-                Some(reason) => {
-                    warn!(camera.id = %self.camera.id, camera.name = %self.camera.config.name, %status, "{reason}")
-                }
-                None => {
-                    info!(camera.id = %self.camera.id, camera.name = %self.camera.config.name, %status, "camera status")
-                }
+        match &reason {
+            Some(reason) => {
+                warn!(camera.id = %self.camera.id, camera.name = %self.camera.config.name, %status, "{reason}");
             }
-            let change = CameraStatusChange::new(self.camera.id, &self.camera.config.name, state, self.announced);
-            self.announced = Some(status);
-            if let Err(e) = self.deps.db.camera_state_set(change, now).await {
-                warn!(camera.id = %self.camera.id, "the camera's status could not be stored: {}", chain(&e));
+            None => {
+                info!(camera.id = %self.camera.id, camera.name = %self.camera.config.name, %status, "camera status");
             }
         }
-        self.accounted = true;
-        let coverage = match status {
-            CameraStatus::Online => CoverageState::Received,
-            CameraStatus::Stopped => CoverageState::Stopped,
-            _ => CoverageState::Missing,
-        };
-        if let Err(e) = self.deps.db.coverage_switch(self.camera.id, now, coverage, reason).await {
-            warn!(camera.id = %self.camera.id, "what was received could not be stored: {}", chain(&e));
+        let change = CameraStatusChange::new(self.camera.id, &self.camera.config.name, state, self.announced);
+        match self.deps.db.camera_state_set(change, now).await {
+            Ok(()) => self.announced = Some(status),
+            Err(e) => warn!(camera.id = %self.camera.id, "the camera's status could not be stored: {}", chain(&e)),
         }
     }
 

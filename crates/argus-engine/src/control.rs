@@ -17,6 +17,7 @@ use tracing::{info, warn};
 use crate::Engine;
 use crate::camera::{Command, Slot, lock, start, stop};
 use crate::error::control;
+use crate::recovery;
 
 #[async_trait]
 impl Control for Engine {
@@ -29,8 +30,7 @@ impl Control for Engine {
         info!(camera.id = %camera.id, camera.name = %camera.config.name, "camera added");
         // The row's journal entry has told the first status already.
         let told = if camera.config.is_enabled { CameraStatus::Starting } else { CameraStatus::Stopped };
-        let slot = start(Arc::clone(&self.deps), camera.clone(), Some(told));
-        lock(&self.slots).insert(camera.id, slot);
+        self.launch(camera.clone(), Some(told));
         Ok(camera)
     }
 
@@ -48,10 +48,10 @@ impl Control for Engine {
         };
         let edited = self.deps.db.camera_edit(id, self.deps.clock.now(), checked).await;
         let (_, camera) = edited.map_err(|e| control("the camera cannot be stored", e))??;
-        if let Some(slot) = self.slot(id) {
-            if slot.commands.send(Command::Configure(Box::new(camera.clone()))).await.is_err() {
-                warn!(camera.id = %id, "the camera's task has ended; the change acts at the next start");
-            }
+        if let Some(slot) = self.slot(id)
+            && slot.commands.send(Command::Configure(Box::new(camera.clone()))).await.is_err()
+        {
+            warn!(camera.id = %id, "the camera's task has ended; the change acts at the next start");
         }
         Ok(camera)
     }
@@ -67,8 +67,10 @@ impl Control for Engine {
         if let Err(e) = gone {
             // The row is still there: the camera goes on.
             if let Ok(camera) = self.deps.db.camera_get(id).await {
-                let again = start(Arc::clone(&self.deps), camera, Some(status));
-                lock(&self.slots).insert(id, again);
+                if let Err(e) = recovery::camera(&self.deps, id).await {
+                    warn!(camera.id = %id, "its last event stays open until the next start: {}", chain(&e));
+                }
+                self.launch(camera, Some(status));
             }
             return Err(control("the camera cannot be deleted", e));
         }
@@ -94,13 +96,15 @@ impl Control for Engine {
             let live = lock(&slot.live);
             (live.feed.clone(), live.camera.config.is_enabled)
         };
+        if !enabled {
+            return Err(ControlError::Conflict("the camera is stopped".into()));
+        }
         match feed {
             Some(feed) => feed.snapshot(max_width).await.map_err(|e| match e {
                 FeedError::NoPicture(reason) => ControlError::Unavailable(reason),
                 other => ControlError::Upstream(other.to_string()),
             }),
-            None if enabled => Err(ControlError::Unavailable("the camera is just being started".into())),
-            None => Err(ControlError::Conflict("the camera is stopped".into())),
+            None => Err(ControlError::Unavailable("the camera is just being started".into())),
         }
     }
 
@@ -154,6 +158,14 @@ impl Engine {
             return Err(ControlError::Unavailable("the server is stopping".into()));
         }
         Ok(())
+    }
+
+    /// Starts the task of a camera, unless the server is stopping: the stop has seen every task that it waits for.
+    fn launch(&self, camera: Camera, last_status: Option<CameraStatus>) {
+        let mut slots = lock(&self.slots);
+        if !self.deps.cancel.is_cancelled() {
+            slots.insert(camera.id, start(Arc::clone(&self.deps), camera, last_status));
+        }
     }
 
     fn slot(&self, id: CameraId) -> Option<Slot> {

@@ -84,6 +84,8 @@ struct Deps {
     tasks: TaskTracker,
 }
 
+/// What the last tasks get to end, after the cameras have.
+const STOP_WAIT: Duration = Duration::from_secs(2);
 /// So often it is noted that what is received still is; a crash claims nothing beyond it.
 const ACCOUNT_EVERY: Duration = Duration::from_secs(5);
 
@@ -126,8 +128,11 @@ impl Engine {
         });
         recovery::run(&deps).await?;
         let mut slots = HashMap::new();
+        let told: HashMap<_, _> =
+            deps.db.camera_last_states().await?.into_iter().map(|last| (last.camera_id, last.status)).collect();
         for camera in deps.db.camera_all().await? {
-            slots.insert(camera.id, camera::start(Arc::clone(&deps), camera, None));
+            let last = told.get(&camera.id).copied();
+            slots.insert(camera.id, camera::start(Arc::clone(&deps), camera, last));
         }
         info!(cameras = slots.len(), "engine started");
         deps.tasks.spawn(analysis::run(Arc::clone(&deps)));
@@ -143,7 +148,9 @@ impl Engine {
         let stops = slots.iter().map(|(id, slot)| camera::stop(slot, *id, false));
         futures_util::future::join_all(stops).await;
         self.deps.tasks.close();
-        self.deps.tasks.wait().await;
+        if tokio::time::timeout(STOP_WAIT, self.deps.tasks.wait()).await.is_err() {
+            warn!("not every task has ended in time; what is left is resumed at the next start");
+        }
         // From here on nothing is received: the account ends now, not at the next start.
         if let Err(e) = self.deps.db.coverage_close_all(self.deps.clock.now()).await {
             warn!("what was received until now could not be stored: {}", chain(&e));

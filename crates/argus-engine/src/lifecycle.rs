@@ -28,11 +28,20 @@ use crate::moments::{choose, strongest};
 /// After that long from the start of an event its pictures are chosen, even if it still runs (contract 8.1).
 pub(crate) const FRAMES_AFTER: Duration = Duration::from_secs(10);
 
+/// So often a database call is tried, with pauses of up to five seconds: about an hour.
+const TRIES: u32 = 720;
+/// So often the progress of an event is noted: a crash makes it end there.
+const PROGRESS_EVERY: Duration = Duration::from_secs(2);
+/// Pieces of news that may wait: half of them are kept for what must not be lost, of which there are at most three.
+pub(crate) const NEWS: usize = 8;
+
 /// What the camera's task tells the event's.
 #[derive(Debug)]
 pub(crate) enum EventNews {
     /// It is time to choose the pictures; the event still runs.
     FramesDue(Box<Episode>),
+    /// It still runs; what is known so far is noted for the case of a crash.
+    Progress(Box<Episode>),
     /// The event is over.
     Ended {
         /// All of it.
@@ -49,11 +58,21 @@ pub(crate) struct OpenEvent {
     pub(crate) id: EventId,
     pub(crate) since: Timestamp,
     pub(crate) frames_asked: bool,
-    /// Bounded: an event gets at most three pieces of news.
+    /// The last picture at which progress was told.
+    pub(crate) told_at: Timestamp,
+    /// Bounded; progress is told only while there is room for everything else that may come.
     pub(crate) news: mpsc::Sender<EventNews>,
 }
 
 impl OpenEvent {
+    /// Tells the progress of the event every two seconds.
+    pub(crate) fn progress(&mut self, at: Timestamp, episode: &Episode) {
+        if at.since(self.told_at) >= PROGRESS_EVERY && self.news.capacity() > NEWS / 2 {
+            self.told_at = at;
+            self.tell(EventNews::Progress(Box::new(episode.clone())));
+        }
+    }
+
     /// Tells the task something. It takes news as long as it lives, and there is room for all an event can get.
     pub(crate) fn tell(&self, news: EventNews) {
         if self.news.try_send(news).is_err() {
@@ -110,21 +129,25 @@ impl EventTask {
             warn!(event.id = %self.id, "the first thumbnail could not be stored: {}", chain(&e));
         }
         let mut frames_done = false;
-        let ended = loop {
+        let mut latest = first;
+        let (episode, broken_off) = loop {
             match self.next().await {
                 Some(EventNews::FramesDue(episode)) => {
                     self.frames(prefix, &episode, None).await;
                     frames_done = true;
+                    latest = episode;
                 }
-                Some(EventNews::Ended { episode, broken_off }) => break Some((episode, broken_off)),
+                Some(EventNews::Progress(episode)) => {
+                    self.note_progress(&episode).await;
+                    latest = episode;
+                }
+                Some(EventNews::Ended { episode, broken_off }) => break (episode, broken_off),
                 Some(EventNews::Abandoned) => return,
-                // The camera's task is gone without a word: the next start closes the event.
-                None => break None,
+                None => {
+                    error!(event.id = %self.id, "the event's camera ended without closing it");
+                    break (latest, Some(self.deps.clock.now()));
+                }
             }
-        };
-        let Some((episode, broken_off)) = ended else {
-            error!(event.id = %self.id, "the event's camera ended without closing it; the next start will");
-            return;
         };
         self.close(&episode, clip.is_some()).await;
         if !frames_done {
@@ -133,6 +156,19 @@ impl EventTask {
         }
         if let Some(recorder) = clip {
             self.clip(prefix, recorder, &episode, broken_off).await;
+        }
+    }
+
+    async fn note_progress(&self, episode: &Episode) {
+        let progress = EventChange::Progress {
+            last_motion: episode.last_motion,
+            motion: Some(motion(episode)),
+            zones: episode.zones.clone(),
+            confidence: episode.confidence,
+        };
+        // The next one comes in two seconds: not worth another try.
+        if let Err(e) = self.deps.db.event_change(self.id, vec![progress], self.deps.clock.now()).await {
+            debug!(event.id = %self.id, "its progress was not noted: {}", chain(&e));
         }
     }
 
@@ -156,9 +192,20 @@ impl EventTask {
             motion: Some(motion(first)),
         };
         let plan = DescriptionPlan::Job { priority: 0 };
-        let stored =
-            self.persist("store the event", || self.deps.db.event_open(new.clone(), self.deps.clock.now(), plan)).await;
-        if let Some((event, _seq)) = &stored {
+        let tried = AtomicBool::new(false);
+        let stored = self
+            .persist("store the event", || async {
+                // A failed commit may have been carried out all the same.
+                if tried.swap(true, Ordering::Relaxed)
+                    && let Some(event) = self.deps.db.event_get(self.id).await?
+                {
+                    return Ok(event);
+                }
+                let stored_at = self.deps.clock.now().max(first.since);
+                self.deps.db.event_open(new.clone(), stored_at, plan).await.map(|(event, _seq)| event)
+            })
+            .await;
+        if let Some(event) = &stored {
             info!(
                 event.id = %self.id,
                 camera.id = %self.camera.id,
@@ -317,7 +364,9 @@ impl EventTask {
         mut call: impl FnMut() -> F,
     ) -> Option<T> {
         let mut pause = Duration::from_millis(50);
+        let mut tries = 0;
         loop {
+            tries += 1;
             let error = match call().await {
                 Ok(done) => return Some(done),
                 Err(e) => e,
@@ -328,11 +377,16 @@ impl EventTask {
                     debug!(event.id = %self.id, "cannot {what}: the event or its camera is gone");
                     return None;
                 }
-                ErrorClass::Unavailable | ErrorClass::Timeout => {
+                ErrorClass::Invalid | ErrorClass::Conflict => {
+                    error!(event.id = %self.id, "cannot {what}: {}", chain(&error));
+                    return None;
+                }
+                // A full disk is emptied, a busy database gets free.
+                _ if tries < TRIES => {
                     warn!(event.id = %self.id, "cannot {what} yet, trying again: {}", chain(&error));
                 }
                 _ => {
-                    error!(event.id = %self.id, "cannot {what}: {}", chain(&error));
+                    error!(event.id = %self.id, "cannot {what}, giving up: {}", chain(&error));
                     return None;
                 }
             }

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use argus_core::chain;
 use argus_core::media::{camera_prefix, clip_key, event_prefix, frame_key, thumbnail_key};
+use argus_core::{CameraId, chain};
 use argus_db::{ClipState, EventChange, FramesState, UnfinishedEvent};
 use tracing::{info, warn};
 
@@ -76,14 +76,27 @@ async fn finish(deps: &Deps, left: &UnfinishedEvent) -> Result<(), EngineError> 
     Ok(())
 }
 
+/// Finishes what was left of one camera's events, whose tasks have ended without doing so.
+pub(crate) async fn camera(deps: &Deps, id: CameraId) -> Result<(), EngineError> {
+    for left in deps.db.events_unfinished().await? {
+        if left.event.camera_id == id {
+            finish(deps, &left).await?;
+            deps.db.job_ready(left.event.id, None, deps.clock.now()).await?;
+        }
+    }
+    deps.jobs.notify_one();
+    Ok(())
+}
+
 /// Removes the folders of cameras that are no more: a crash between the row and the files leaves them.
 async fn sweep_cameras(deps: &Deps) -> Result<(), EngineError> {
     // Folders first: a camera that is added meanwhile has no folder before its row.
     let folders = deps.media.top_folders().await?;
-    let known: Vec<String> = deps.db.camera_all().await?.into_iter().map(|c| camera_prefix(c.id)).collect();
+    let known: Vec<String> =
+        deps.db.camera_last_states().await?.into_iter().map(|c| camera_prefix(c.camera_id)).collect();
     for folder in folders {
         // Only what is named like a camera's folder is ours to remove.
-        if folder.parse::<argus_core::CameraId>().is_ok() && !known.contains(&folder) {
+        if folder.parse::<CameraId>().is_ok() && !known.contains(&folder) {
             let files = deps.media.delete_all(&folder).await?;
             info!(camera.id = %folder, files, "removed media of a deleted camera");
         }

@@ -1,6 +1,5 @@
 //! Time of reducing a 1080p plane and of looking at one picture of 320 x 180.
 
-#![expect(missing_docs, reason = "criterion's macros make public functions without comments")]
 #![expect(clippy::unwrap_used, reason = "a benchmark may fail loudly")]
 #![expect(clippy::cast_possible_truncation, reason = "noise of a few bits")]
 

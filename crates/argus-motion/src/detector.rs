@@ -47,7 +47,6 @@ pub struct Detector {
     keep: Vec<[u16; 4]>,
     /// Frames that still only learn.
     learning: u32,
-    busy_kind: u32,
     warming: u32,
     started: bool,
     motion: Motion,
@@ -74,7 +73,6 @@ impl Detector {
             core: grid.mask(),
             keep: Vec::with_capacity(64),
             learning: 0,
-            busy_kind: crate::tuning::knob("BUSY", 1.0) as u32,
             warming: 0,
             started: false,
             motion: Motion { width, height, boxes: Vec::with_capacity(64), ..Motion::default() },
@@ -112,7 +110,7 @@ impl Detector {
     }
 
     fn relearn(&mut self) {
-        self.background.relearn((crate::tuning::knob("START", 9.0) * 128.0) as i16);
+        self.background.relearn(self.tuning.start_deviation);
         self.before.fill(0);
         self.tracks.clear();
         self.learning = self.tuning.learning_frames;
@@ -136,7 +134,7 @@ impl Detector {
             self.keep.clear();
             let (w, h) = (self.width, self.height);
             self.keep.extend(self.tracks.live.iter().map(|t| around(&t.blob, w, h)));
-            self.background.adopt(&self.keep, (crate::tuning::knob("JUMP", 3.0) * 128.0) as i16);
+            self.background.adopt(&self.keep, self.tuning.jump_deviation);
         }
         self.warming = self.warming.saturating_sub(1);
         let by = match (self.learning, self.warming) {
@@ -144,6 +142,7 @@ impl Detector {
             (0, 1..) => self.tuning.warming,
             (0, 0) => self.tuning.steady,
         };
+        let by = if lighting.is_restless { by.in_restless_light() } else { by };
         self.background.compare(by, lighting.lit_blocks > 0, &mut self.raw);
         if let Some(counts) = &self.zones.counts {
             for (bits, counts) in self.raw.iter_mut().zip(counts) {
@@ -167,8 +166,8 @@ impl Detector {
         }
         self.tracks.step(&self.blobs.found, &self.tuning);
         let (w, h) = (self.width, self.height);
-        let confirmed = self.tracks.live.iter().filter(|t| if self.busy_kind > 0 { t.evident } else { t.confirmed });
-        self.background.set_busy(confirmed.map(|t| around(&t.blob, w, h)));
+        let evident = self.tracks.live.iter().filter(|t| t.evident);
+        self.background.set_busy(evident.map(|t| around(&t.blob, w, h)));
         self.motion.learning = self.learning > 0;
         self.report();
         std::mem::swap(&mut self.mask, &mut self.before);
@@ -211,9 +210,9 @@ impl Detector {
             let (from, to) = (usize::from(b.x0), usize::from(b.x1));
             let mut sum = 0u32;
             for y in (usize::from(b.y0)..usize::from(b.y1)).step_by(step) {
-                let row = self.grid.row(&self.mask, y);
-                for i in from / 64..to.div_ceil(64) {
-                    let bits = row[i] & span(i, from, to);
+                let row = self.grid.row(&self.mask, y).iter().enumerate();
+                for (i, &word) in row.take(to.div_ceil(64)).skip(from / 64) {
+                    let bits = word & span(i, from, to);
                     sum = sum.saturating_add(self.background.excess_16(self.tuning.steady, y, i, bits));
                 }
             }
@@ -440,6 +439,7 @@ mod tests {
     /// A dark picture with a bright box that moves, in any size: no panic, and nothing beyond the picture.
     fn check_size(w: u16, h: u16) {
         let mut detector = Detector::new(w, h, &config(&[zone(ZoneKind::Include, 0.1, 0.9)]));
+        let size = (w, h);
         let (w, h) = (usize::from(w), usize::from(h));
         for t in 0..60 {
             let mut pixels = vec![40; w * h];
@@ -448,7 +448,7 @@ mod tests {
                     pixels[y * w + (x + t * 2) % w] = 200;
                 }
             }
-            let motion = detector.feed(&plane(w as u16, h as u16, pixels)).unwrap();
+            let motion = detector.feed(&plane(size.0, size.1, pixels)).unwrap();
             for b in &motion.boxes {
                 assert!(usize::from(b.x1) <= w && usize::from(b.y1) <= h && b.x0 < b.x1 && b.y0 < b.y1, "{b:?}");
             }

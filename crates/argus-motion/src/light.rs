@@ -83,12 +83,12 @@ pub(crate) fn fit(blocks: &[(i32, i32)], scratch: &mut Vec<i32>) -> Light {
 mod tests {
     use super::*;
 
-    fn blocks(gain: f64, offset: f64, things: usize) -> Vec<(i32, i32)> {
+    fn blocks(gain: f64, offset: f64, things: i32) -> Vec<(i32, i32)> {
         (0..220)
             .map(|i| {
                 let b = 20 + (i * 37) % 160;
                 let mut c = f64::from(b) * gain + offset;
-                if (i as usize) < things {
+                if i < things {
                     c = 230.0;
                 }
                 (b * LEVEL, (c * f64::from(LEVEL)) as i32)
@@ -96,7 +96,7 @@ mod tests {
             .collect()
     }
 
-    fn check(gain: f64, offset: f64, things: usize) {
+    fn check(gain: f64, offset: f64, things: i32) {
         let light = fit(&blocks(gain, offset, things), &mut Vec::new());
         let got = f64::from(light.gain) / f64::from(GAIN_ONE);
         assert!((got - gain).abs() < 0.02, "gain {got} for {gain} {offset} with {things}");

@@ -82,11 +82,12 @@ impl Track {
         }
     }
 
-    /// Whether the region could be this thing a frame later: its box grown by four pixels and half its smaller side.
-    fn meets(&self, blob: &Blob, unit_16: i32) -> bool {
+    /// Whether the region could be this thing a frame later: its box grown by four pixels, half its smaller side, and a
+    /// share of its longer side, because what is fast moves by its own length between two pictures.
+    fn meets(&self, blob: &Blob, unit_16: i32, length_share_16: i32) -> bool {
         let (a, b) = (&self.blob, blob);
-        let smaller = (i32::from(a.x1) - i32::from(a.x0)).min(i32::from(a.y1) - i32::from(a.y0));
-        let room = unit_16 / 4 + smaller / 2;
+        let (w, h) = (i32::from(a.x1) - i32::from(a.x0), i32::from(a.y1) - i32::from(a.y0));
+        let room = unit_16 / 4 + w.min(h) / 2 + w.max(h) * length_share_16 / 16;
         let near = |a0: u16, a1: u16, b0: u16, b1: u16| {
             i32::from(b0) < i32::from(a1) + room && i32::from(b1) > i32::from(a0) - room
         };
@@ -138,7 +139,7 @@ impl Tracks {
                 .live
                 .iter()
                 .enumerate()
-                .filter(|(_, t)| t.misses >= 1 && t.meets(blob, unit_16))
+                .filter(|(_, t)| t.misses >= 1 && t.meets(blob, unit_16, tuning.length_share_16))
                 .min_by_key(|(_, t)| distance_squared(centre_16(&t.blob), centre))
                 .map(|(i, _)| i);
             let found = nearest.unwrap_or(live);
@@ -156,7 +157,10 @@ impl Tracks {
                 if supported || track.hits <= 1 { track.evidence_16 + evidence } else { track.evidence_16 / 2 };
             let same = u64::from(blob.same) * 10 >= u64::from(blob.area) * 7;
             track.solid = if same { track.solid + 1 } else { track.solid.saturating_sub(2) };
-            track.travel_squared = track.travel_squared.max(distance_squared(centre, track.first));
+            // a region without new pixels only shrinks, and its centre moves for that alone
+            if u64::from(blob.same) * 10 < u64::from(blob.area) * 9 {
+                track.travel_squared = track.travel_squared.max(distance_squared(centre, track.first));
+            }
             // parked: on the same pixels about the same place
             let near = i64::from(self.unit_16 * 3 / 2).pow(2);
             if same && distance_squared(centre, track.anchor) < near {
@@ -168,10 +172,10 @@ impl Tracks {
             track.blob = *blob;
             track.weight_peak = track.weight_peak.max(blob.weight);
             track.misses = 0;
-            track.parked = track.still >= tuning.park;
             let travel = i64::from(tuning.travel_16 * self.unit_16 / 16);
             let travelled = track.travel_squared >= travel * travel;
-            track.evident = track.weight_peak * 100 >= self.area_min * crate::tuning::knob("PEAK", 50.0) as u32
+            track.parked = track.still >= if travelled { tuning.park } else { tuning.park_unmoved };
+            track.evident = track.weight_peak * 100 >= self.area_min * tuning.peak_percent
                 && track.hits >= tuning.confirm
                 && track.evidence_16 >= tuning.evidence_16;
             track.confirmed = track.evident && (travelled || track.solid >= tuning.solid) && !track.parked;
@@ -208,11 +212,11 @@ mod tests {
     #[test]
     fn what_stands_parks_and_is_no_motion() {
         let (mut tracks, tuning) = tracks();
-        for _ in 0..20 {
+        for _ in 0..12 {
             tracks.step(&[blob(20, 50, 200)], &tuning);
         }
         assert!(tracks.live[0].confirmed, "something came and stands there");
-        for _ in 0..60 {
+        for _ in 0..12 {
             tracks.step(&[blob(20, 50, 200)], &tuning);
         }
         assert!(tracks.live[0].parked && !tracks.live[0].confirmed);

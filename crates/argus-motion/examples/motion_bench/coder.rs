@@ -85,7 +85,7 @@ pub(crate) fn pictures(
 /// What coarse quantisation does: the mean of each 8 x 8 block is kept, and of its detail half; key frames every two
 /// seconds round differently.
 fn quantise(picture: &mut [u8], i: usize) {
-    let step: i32 = if i % (2 * RATE) == 0 { 2 } else { 3 };
+    let step: i32 = if i.is_multiple_of(2 * RATE) { 2 } else { 3 };
     for by in (0..H).step_by(8) {
         for bx in (0..W).step_by(8) {
             let mut sum = 0;

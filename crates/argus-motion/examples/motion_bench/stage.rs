@@ -170,7 +170,7 @@ fn person(rng: &mut Rng, ground: f32) -> Vec<Sprite> {
         .collect()
 }
 
-/// The walkway of OpenCV's `vtest.avi`, people cut out of it. `None` when there is no film or no ffmpeg.
+/// The walkway of `vtest.avi` (`OpenCV`'s samples), people cut out of it. `None` when there is no film or no ffmpeg.
 pub(crate) fn filmed(film: &Path) -> Option<Stage> {
     // the background: the median of every twelfth picture
     let mut every = Vec::new();
@@ -256,9 +256,9 @@ fn differing(picture: &[u8], median: &[u8]) -> Vec<bool> {
 }
 
 /// 1 4 6 4 1 in both directions.
-fn blur5(d: &mut Vec<f32>) {
+fn blur5(d: &mut [f32]) {
     for (step, len) in [(1, W), (W, H)] {
-        let src = d.clone();
+        let src = d.to_vec();
         for (i, v) in d.iter_mut().enumerate() {
             let at = if step == 1 { i % W } else { i / W };
             let read = |k: isize| {
