@@ -124,7 +124,8 @@ async fn nothing_that_was_told_is_lost_by_kills_at_random_moments() {
         let wait = if deleting { moment.saturating_sub(Duration::from_millis(dice.roll(8))) } else { moment };
         // The moment of the crash is what this test is about; nothing is waited for.
         tokio::time::sleep(wait).await;
-        let oldest = memory.all().into_iter().filter(|m| m["type"] == "event.updated").nth(done as usize * 3);
+        let oldest =
+            memory.all().into_iter().filter(|m| m["type"] == "event.updated").nth(usize::try_from(done).unwrap() * 3);
         if let (true, Some(oldest)) = (deleting, oldest) {
             let client = site.client.clone();
             let path = format!("/events/{}", id_of(&oldest["data"]));

@@ -11,7 +11,7 @@ use crate::common::{
     shows_object, test_camera, time_of, with,
 };
 
-const PRE_ROLL_S: f64 = 3.0;
+const PRE_ROLL: u32 = 3;
 const POST_ROLL_S: f64 = 1.0;
 
 /// A site whose synthetic camera moves for 2 s in every 6, and its second event: the first with a whole pre-roll.
@@ -19,7 +19,7 @@ async fn second_event() -> (Site, String, Listener, Value) {
     let site = Site::start().await;
     let mut live = site.listen(None).await;
     let pattern = json!({"width": 640, "height": 360, "period_s": 6, "active_s": 2});
-    let fields = with(test_camera("Yard", 6, 2), &json!({"test_pattern": pattern, "pre_roll_s": PRE_ROLL_S as i64}));
+    let fields = with(test_camera("Yard", 6, 2), &json!({"test_pattern": pattern, "pre_roll_s": PRE_ROLL}));
     let camera = site.camera(fields).await;
     live.created(&camera).await;
     let second = live.created(&camera).await;
@@ -127,12 +127,13 @@ async fn pictures_and_clip_show_what_happened() {
     assert!(place("moov") < place("mdat"), "playable while it loads: {names:?}");
 
     // Pre-roll, event, post-roll; what is before comes from memory and begins with a key frame, one in two seconds.
-    let wanted = PRE_ROLL_S + duration_ms as f64 / 1000.0 + POST_ROLL_S;
+    let pre_roll_s = f64::from(PRE_ROLL);
+    let wanted = pre_roll_s + duration_ms as f64 / 1000.0 + POST_ROLL_S;
     assert!((wanted - 0.3..wanted + 2.3).contains(&film.seconds), "{} s for {wanted} s", film.seconds);
     let pictures = shown(&clip.bytes);
     let onset = pictures.iter().position(|grey| shows_object(grey)).unwrap() as f64 / 15.0;
     let before = onset - (film.seconds - wanted).max(0.0);
-    assert!((PRE_ROLL_S - 1.0..PRE_ROLL_S + 0.5).contains(&before), "the object comes {onset} s into the clip");
+    assert!((pre_roll_s - 1.0..pre_roll_s + 0.5).contains(&before), "the object comes {onset} s into the clip");
     assert!(!shows_object(pictures.last().unwrap()), "the clip ends after the object has left");
     site.client.post(&format!("/cameras/{camera}/stop"), &json!({})).await.expect(202);
     site.reaches(&camera, "stopped", SOON).await;

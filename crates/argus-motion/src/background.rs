@@ -366,6 +366,9 @@ impl Background {
                 best = (misfit, light);
             }
         }
+        if best.0 == i32::MAX {
+            return BlockLight::UNEXPLAINED;
+        }
         // how well light explains it (mean |frame - background in that light|), against the texture that is there
         let mut texture = 0;
         for y in y0..y1 {

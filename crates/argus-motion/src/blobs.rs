@@ -6,7 +6,9 @@
 )]
 #![expect(clippy::indexing_slicing, reason = "runs, parents and slots have one length; masks are of one grid")]
 
-use crate::mask::{Grid, grow, grown_word, span};
+use std::ops::Range;
+
+use crate::mask::{Grid, grow, occupied, span};
 
 /// A connected region.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +46,7 @@ pub(crate) struct Blobs {
     pub found: Vec<Blob>,
     near: Vec<u64>,
     spare: Vec<u64>,
+    grown: Vec<u64>,
     runs: Vec<Run>,
     parents: Vec<u32>,
     slots: Vec<u32>,
@@ -57,6 +60,7 @@ impl Blobs {
             found: Vec::with_capacity(256),
             near: grid.mask(),
             spare: grid.mask(),
+            grown: grid.mask(),
             runs: Vec::with_capacity(runs),
             parents: Vec::with_capacity(runs),
             slots: Vec::with_capacity(runs),
@@ -67,26 +71,28 @@ impl Blobs {
     /// `before` is the mask of the frame before.
     #[inline(always)]
     pub(crate) fn find(&mut self, grid: Grid, mask: &[u64], before: &[u64]) {
+        // only rows near changed pixels are looked at; each growth reads one row more on either side than it writes
+        let rows = occupied(grid, mask);
+        let around = |n: usize| rows.start.saturating_sub(n)..(rows.end + n).min(grid.height);
         // where movement was, with room for more: three pixels
-        grow(grid, before, &mut self.near);
-        grow(grid, &self.near, &mut self.spare);
-        grow(grid, &self.spare, &mut self.near);
-        // the first growth; the second happens word by word while runs are made
-        grow(grid, mask, &mut self.spare);
-        self.make_runs(grid);
+        grow(grid, before, &mut self.near, around(2));
+        grow(grid, &self.near, &mut self.spare, around(1));
+        grow(grid, &self.spare, &mut self.near, rows.clone());
+        grow(grid, mask, &mut self.spare, around(3));
+        grow(grid, &self.spare, &mut self.grown, around(2));
+        self.make_runs(grid, around(2));
         self.measure(grid, mask, before);
     }
 
     #[inline(always)]
-    fn make_runs(&mut self, grid: Grid) {
+    fn make_runs(&mut self, grid: Grid, rows: Range<usize>) {
         self.runs.clear();
         self.parents.clear();
         let (mut above_from, mut above_to) = (0, 0);
-        for y in 0..grid.height {
+        for y in rows {
             let first = self.runs.len();
             let mut open: Option<u16> = None;
-            for i in 0..grid.words {
-                let word = grown_word(grid, &self.spare, y, i);
+            for (i, &word) in grid.row(&self.grown, y).iter().enumerate() {
                 // bits where the state flips
                 let mut flips = if open.is_some() { !word } else { word };
                 while flips != 0 {

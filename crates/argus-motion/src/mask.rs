@@ -2,6 +2,8 @@
 
 #![expect(clippy::indexing_slicing, reason = "every mask has `words * height` words, made together in `Grid::mask`")]
 
+use std::ops::Range;
+
 /// The size of a picture and of its masks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Grid {
@@ -110,14 +112,35 @@ pub(crate) fn grown_word(grid: Grid, src: &[u64], y: usize, i: usize) -> u64 {
     v | (v << 1) | (v >> 1) | left | right
 }
 
-/// Grows a mask by one pixel in all eight directions. Bits beyond the width may become set.
+/// Grows `rows` of a mask by one pixel in all eight directions. Bits beyond the width may become set.
+///
+/// The rows themselves and their neighbours are read from `src`; other rows of `dst` stay as they are.
 #[inline(always)]
-pub(crate) fn grow(grid: Grid, src: &[u64], dst: &mut [u64]) {
-    for y in 0..grid.height {
-        for i in 0..grid.words {
-            dst[y * grid.words + i] = grown_word(grid, src, y, i);
+pub(crate) fn grow(grid: Grid, src: &[u64], dst: &mut [u64], rows: Range<usize>) {
+    let words = grid.words;
+    for y in rows.start..rows.end.min(grid.height) {
+        let out = &mut dst[y * words..(y + 1) * words];
+        out.copy_from_slice(grid.row(src, y));
+        for near in [y.checked_sub(1), Some(y + 1).filter(|&y| y < grid.height)].into_iter().flatten() {
+            for (o, v) in out.iter_mut().zip(grid.row(src, near)) {
+                *o |= v;
+            }
+        }
+        let mut left = 0;
+        for i in 0..words {
+            let (v, right) = (out[i], out.get(i + 1).copied().unwrap_or(0));
+            out[i] = v | (v << 1) | (v >> 1) | (left >> 63) | (right << 63);
+            left = v;
         }
     }
+}
+
+/// The rows that have a pixel, from the first to the last.
+#[inline(always)]
+pub(crate) fn occupied(grid: Grid, mask: &[u64]) -> Range<usize> {
+    let Some(first) = mask.iter().position(|&v| v != 0) else { return 0..0 };
+    let last = mask.iter().rposition(|&v| v != 0).unwrap_or(first);
+    first / grid.words..last / grid.words + 1
 }
 
 /// Gives what is left after [`thin`] its edge back: the pixels of `src` that touch `core`.
@@ -169,9 +192,14 @@ mod tests {
     fn growing_crosses_words() {
         let grid = Grid::new(130, 3);
         let mut dst = grid.mask();
-        grow(grid, &mask(grid, &[(63, 1)]), &mut dst);
+        grow(grid, &mask(grid, &[(63, 1)]), &mut dst, 0..3);
         assert_eq!(dst, mask(grid, &(0..3).flat_map(|y| (62..65).map(move |x| (x, y))).collect::<Vec<_>>()));
-        grow(grid, &mask(grid, &[(0, 0)]), &mut dst);
+        grow(grid, &mask(grid, &[(0, 0)]), &mut dst, 0..9);
         assert_eq!(count(&dst), 4);
+        dst.fill(0);
+        grow(grid, &mask(grid, &[(129, 2)]), &mut dst, 1..2);
+        assert_eq!(dst, mask(grid, &[(128, 1), (129, 1), (130, 1)]));
+        assert_eq!(occupied(grid, &dst), 1..2);
+        assert_eq!(occupied(grid, &grid.mask()), 0..0);
     }
 }

@@ -83,11 +83,11 @@ impl Track {
     }
 
     /// Whether the region could be this thing a frame later: its box grown by four pixels, half its smaller side, and a
-    /// share of its longer side, because what is fast moves by its own length between two pictures.
+    /// share of what it is longer than 16 pixels: cars move by their own length between two pictures.
     fn meets(&self, blob: &Blob, unit_16: i32, length_share_16: i32) -> bool {
         let (a, b) = (&self.blob, blob);
         let (w, h) = (i32::from(a.x1) - i32::from(a.x0), i32::from(a.y1) - i32::from(a.y0));
-        let room = unit_16 / 4 + w.min(h) / 2 + w.max(h) * length_share_16 / 16;
+        let room = unit_16 / 4 + w.min(h) / 2 + (w.max(h) - unit_16).max(0) * length_share_16 / 16;
         let near = |a0: u16, a1: u16, b0: u16, b1: u16| {
             i32::from(b0) < i32::from(a1) + room && i32::from(b1) > i32::from(a0) - room
         };
