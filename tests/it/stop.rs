@@ -116,7 +116,7 @@ async fn a_bad_configuration_ends_the_start_with_2() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("argus.toml");
     let path = file.to_str().unwrap();
-    for (text, word) in [("listn = '127.0.0.1:0'", "listn"), ("listen = 'nowhere'", "nowhere"), ("log = ", "log")] {
+    for (text, word) in [("listn = '127.0.0.1:0'", "listn"), ("listen = 'nowhere'", "nowhere"), ("log = ", "line 1")] {
         std::fs::write(&file, text).unwrap();
         let (status, stdout, stderr) = run(&dir.path().join("data"), &["--config", path]).await;
         assert_eq!((status.code(), stdout.as_str()), (Some(2), ""), "{text}: {stderr}");

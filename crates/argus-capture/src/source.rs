@@ -10,6 +10,7 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 use tokio_util::task::TaskTracker;
+use url::Url;
 
 use crate::gst::faults::Place;
 use crate::gst::ingest::{Input, Session, SessionEvent};
@@ -169,7 +170,7 @@ impl Opener {
                 let peer = reach(url).await?;
                 let place = Place::Camera { peer, has_user: username.is_some() };
                 let input = |udp| Input::Rtsp {
-                    url: url.as_str().to_owned(),
+                    url: with_port(url),
                     username: username.clone(),
                     password: password.clone(),
                     udp,
@@ -248,6 +249,15 @@ impl Opener {
     }
 }
 
+/// The address with its port written out: without one GStreamer takes 554 for `rtsps` too, and would send the password to
+/// another port than the one that it was stored for.
+fn with_port(url: &RtspUrl) -> String {
+    let Ok(mut written) = Url::parse(url.as_str()) else { return url.as_str().to_owned() };
+    // Fails only for an address without a host, which an `RtspUrl` is not.
+    let _ = written.set_port(Some(url.endpoint().1));
+    written.into()
+}
+
 /// Makes sure that somebody answers at the camera's port; answers host and port as text.
 async fn reach(url: &RtspUrl) -> Result<String, Fault> {
     let (host, port) = url.endpoint();
@@ -289,6 +299,14 @@ fn device_usable(path: &str) -> Result<(), Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_port_is_written_out() {
+        let written = |address: &str| with_port(&RtspUrl::parse(address).unwrap().0);
+        assert_eq!(written("rtsps://cam/live?x=1"), "rtsps://cam:322/live?x=1");
+        assert_eq!(written("rtsp://cam/live"), "rtsp://cam:554/live");
+        assert_eq!(written("rtsp://[::1]:8554/live"), "rtsp://[::1]:8554/live");
+    }
 
     #[test]
     fn pauses_grow_from_one_second_to_sixty() {

@@ -66,7 +66,8 @@ struct Films {
 #[tokio::main]
 async fn main() {
     let options = Options::read();
-    let films = film::make(options.amount(30));
+    // Long enough that a clip of ten seconds never reaches over the film's end, where a looped file begins a new session.
+    let films = film::make(60);
     if options.wants("idle") {
         idle::run(&options).await;
     }

@@ -66,7 +66,7 @@ fn decoded_stages(options: &Options, film: &Path, size: (u32, u32)) -> Vec<Vec<S
     let decode = median(&bare);
     vec![
         row("bare decode (filesrc, qtdemux, h264parse, avdec_h264, fakesink)", decode, decode),
-        row("decode and reduce as the product does", median(&whole), decode),
+        row("decode and reduce as `argus-server replay` does", median(&whole), decode),
         row("reduce alone", median(&reduce), decode),
         row("detect alone, on the reduced picture", median(&detect), decode),
     ]

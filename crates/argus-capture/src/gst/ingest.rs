@@ -232,7 +232,10 @@ fn select(findings: &Findings, caps: &gst::Caps) -> bool {
     let name = s.get::<&str>("encoding-name").unwrap_or("unknown").to_ascii_uppercase();
     let mut found = findings.lock();
     if rtp_depayloader(&name).is_none() {
-        found.unsupported.get_or_insert(name);
+        // A second track of another kind is no reason to refuse the one that is taken.
+        if !found.taken {
+            found.unsupported.get_or_insert(name);
+        }
         return false;
     }
     let first = !found.taken;
