@@ -52,8 +52,10 @@ impl ServerProcess {
         std::fs::create_dir_all(data_dir).expect("a data dir");
         let log = data_dir.join("stderr.log");
         let stderr = File::options().create(true).append(true).open(&log).expect("a log file");
+        // Before the clock starts: it is built when it is missing.
+        let program = options.program.as_deref().unwrap_or_else(|| binary());
         let begun = Instant::now();
-        let mut child = bare_command(options.program.as_deref().unwrap_or_else(|| binary()))
+        let mut child = bare_command(program)
             .arg("--data-dir")
             .arg(data_dir)
             .args(["--listen", options.listen.as_deref().unwrap_or("127.0.0.1:0")])
