@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use argus_ai::{Builtin, Chain, OpenAi, OpenAiConfig, OpenAiKind, Provider};
-use argus_api::{ApiError, AppState, Timing};
+use argus_api::{ApiError, AppState, HttpConfig, Timing};
 use argus_capture::{Feeds, FeedsConfig, GateMode};
 use argus_core::api_key::{NewApiKey, Scope};
 use argus_core::camera::{CameraFields, SourceType};
@@ -116,6 +116,7 @@ pub async fn serve(config: Config, demo: bool) -> Result<Running, Failure> {
         version: env!("CARGO_PKG_VERSION").into(),
         shutdown: shutdown.clone(),
         timing: Timing::default(),
+        http: HttpConfig::default(),
     };
     let bound = match argus_api::bind(state, &config.listen) {
         Ok(bound) => bound,

@@ -2,7 +2,6 @@
 
 use std::future::Future;
 use std::marker::PhantomData;
-use std::net::IpAddr;
 use std::pin::Pin;
 
 use actix_web::dev::Payload;
@@ -12,6 +11,7 @@ use argus_core::api_key::{ApiKey, Scope};
 use sha2::{Digest as _, Sha256};
 
 use crate::error::ApiError;
+use crate::peer;
 use crate::rate::Standing;
 use crate::state::{Shared, shared};
 
@@ -151,14 +151,8 @@ fn admit(req: &HttpRequest, key: &ApiKey) -> Result<(), ApiError> {
     if !standing.admitted {
         return Err(ApiError::RateLimited { limit: standing.limit, retry_after_s: standing.retry_after_s });
     }
-    shared.usage.count(key.id, wall, caller_ip(req));
+    shared.usage.count(key.id, wall, peer::address(req));
     Ok(())
-}
-
-/// Address of the caller.
-fn caller_ip(req: &HttpRequest) -> Option<IpAddr> {
-    // IPv4 callers of a dual-stack socket come as ::ffff:a.b.c.d.
-    req.peer_addr().map(|a| a.ip().to_canonical())
 }
 
 /// Where the caller's key stands, in the request's extensions until the answer leaves.

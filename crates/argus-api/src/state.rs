@@ -12,6 +12,7 @@ use object_store::ObjectStore;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::ApiError;
+use crate::http_config::HttpConfig;
 use crate::rate::Limiter;
 use crate::usage::Usage;
 
@@ -34,6 +35,8 @@ pub struct AppState {
     pub shutdown: CancellationToken,
     /// Intervals of sockets and of bookkeeping.
     pub timing: Timing,
+    /// Proxies, origins, encryption.
+    pub http: HttpConfig,
 }
 
 /// Intervals that the contract promises; tests shorten them.

@@ -53,6 +53,7 @@ async fn a_listening_address_that_is_taken_is_told() {
         started_at: argus_core::Timestamp::from_millis(0),
         shutdown: server.shutdown.clone(),
         timing: argus_api::Timing::default(),
+        http: argus_api::HttpConfig::default(),
     };
     let failure = argus_api::bind(state, &[taken]).unwrap_err();
     assert!(matches!(failure, argus_api::ApiError::Bind { addr, .. } if addr == taken), "{failure}");

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use argus_api::{AppState, Timing, bind};
+use argus_api::{AppState, HttpConfig, Timing, bind};
 use argus_core::api_key::{ApiKey, NewApiKey, Scope};
 use argus_core::camera::{Camera, CameraConfig, Source, SourceType};
 use argus_core::event::{DetectionType, Event, NewEvent};
@@ -238,6 +238,7 @@ impl Server {
             started_at: clock.now(),
             shutdown: shutdown.clone(),
             timing,
+            http: HttpConfig::default(),
         };
         let bound = bind(state, &["127.0.0.1:0".parse().unwrap()]).unwrap();
         let port = bound.addrs()[0].port();
