@@ -39,10 +39,11 @@ pub mod settings;
 pub mod status;
 mod text;
 mod time;
+pub mod user;
 pub mod zone;
 
 pub use error::{Classify, ErrorClass, Faults, Invalid, chain};
-pub use id::{AnalysisId, ApiKeyId, CameraId, EventId, GroupId, ProviderId, UserId};
+pub use id::{AnalysisId, ApiKeyId, CameraId, EventId, GroupId, ProviderId, SessionId, UserId};
 pub use picture::{LumaPlane, Picture};
 pub use secret::Secret;
 pub use time::{Clock, ManualClock, Timestamp};

@@ -81,7 +81,7 @@ impl DataDir {
     }
 }
 
-fn failed(path: &Path, source: std::io::Error) -> DbError {
+pub(crate) fn failed(path: &Path, source: std::io::Error) -> DbError {
     DbError::Open(format!("{}: {source}", path.display()).into())
 }
 

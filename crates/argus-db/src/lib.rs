@@ -42,9 +42,12 @@ mod page;
 mod schema;
 mod seal;
 mod search;
+mod sessions;
 mod settings;
 #[cfg(test)]
 mod tests;
+mod token_key;
+mod users;
 mod value;
 
 pub use api_keys::ApiKeyUse;
@@ -62,3 +65,6 @@ pub use journal::{JournalBounds, JournalEntry};
 pub use migrate::Migrator;
 pub use page::Page;
 pub use seal::SealKey;
+pub use sessions::{NewRefresh, NewSession, Refreshed, Session};
+pub use token_key::TokenKey;
+pub use users::{Credentials, NewPassword, UserFilter};
