@@ -38,6 +38,9 @@ pub enum Command {
     Serve,
     /// Runs in a temporary directory with a synthetic camera; everything is removed at the end.
     Demo,
+    /// People who sign in.
+    #[command(subcommand)]
+    User(UserCommand),
     /// Keys for programs.
     #[command(subcommand)]
     ApiKey(ApiKeyCommand),
@@ -50,6 +53,26 @@ pub enum Command {
         /// A camera as in `POST /cameras`; its source is not used.
         #[arg(long, value_name = "CONFIG.json")]
         camera: Option<PathBuf>,
+    },
+}
+
+/// People who sign in.
+#[derive(Debug, Subcommand)]
+pub enum UserCommand {
+    /// Makes a user and prints the new id.
+    Create {
+        /// 3 to 50 of A-Z a-z 0-9 _ . -
+        #[arg(long)]
+        username: String,
+        /// admin, operator or viewer.
+        #[arg(long)]
+        role: String,
+        /// The password is the first line of standard input.
+        #[arg(long, required = true)]
+        password_stdin: bool,
+        /// Where mail reaches them.
+        #[arg(long)]
+        email: Option<String>,
     },
 }
 

@@ -15,6 +15,7 @@ pub mod config;
 mod keys;
 mod memory;
 mod observe;
+mod people;
 mod replay;
 mod wire;
 
@@ -23,7 +24,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use cli::{ApiKeyCommand, Cli, Command};
+use cli::{ApiKeyCommand, Cli, Command, UserCommand};
 use config::Config;
 use tracing::{info, warn};
 
@@ -92,6 +93,9 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
             let dir = dir.map_err(|e| Failure::data(format!("cannot make a temporary directory: {e}")))?;
             settle(&mut config, dir.path());
             runtime.block_on(until_signal(config, true))
+        }
+        Command::User(UserCommand::Create { username, role, password_stdin: _, email }) => {
+            runtime.block_on(people::create(&config, &username, &role, email.as_deref()))
         }
         Command::ApiKey(ApiKeyCommand::Create { name, scope, rate_limit, expires_at }) => {
             runtime.block_on(keys::create(&config, &name, &scope, rate_limit, expires_at))

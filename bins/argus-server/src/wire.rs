@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::config::{AiConfig, Config};
-use crate::{Failure, say};
+use crate::{Failure, people, say};
 
 /// A server that runs.
 pub struct Running {
@@ -107,6 +107,8 @@ pub async fn serve(config: Config, demo: bool) -> Result<Running, Failure> {
     .map_err(|e| Failure::data(format!("the last run's data cannot be read: {}", chain(&e))))?;
     let control: Arc<dyn Control> = Arc::clone(&engine) as _;
     let shutdown = CancellationToken::new();
+    let sign_in = people::sign_in(&db, &dir, demo).await?;
+    let setup_token = sign_in.setup_token.clone();
     let state = AppState {
         db: db.clone(),
         control: Arc::clone(&control),
@@ -117,6 +119,7 @@ pub async fn serve(config: Config, demo: bool) -> Result<Running, Failure> {
         shutdown: shutdown.clone(),
         timing: Timing::default(),
         http: HttpConfig::default(),
+        sign_in,
     };
     let bound = match argus_api::bind(state, &config.listen) {
         Ok(bound) => bound,
@@ -125,6 +128,9 @@ pub async fn serve(config: Config, demo: bool) -> Result<Running, Failure> {
             return Err(Failure { code: 3, message: chain(&e) });
         }
     };
+    if let Some(token) = setup_token {
+        say(&format!("setup token: {}", token.expose()))?;
+    }
     if demo {
         furnish(&db, control.as_ref(), clock.as_ref()).await?;
     }
@@ -162,7 +168,7 @@ fn describer(ai: Option<&AiConfig>, clock: &Arc<dyn Clock>) -> Result<Arc<dyn De
     Ok(Arc::new(Chain::new(providers, Arc::clone(clock))))
 }
 
-/// The demo's camera and key.
+/// The demo's camera, key and admin.
 async fn furnish(db: &Database, control: &dyn Control, clock: &dyn Clock) -> Result<(), Failure> {
     let failed = |e: &dyn std::fmt::Display| Failure::running(format!("the demo cannot be set up: {e}"));
     let fields = CameraFields { motion_cooldown: 0, ..CameraFields::new("Demo", SourceType::Test) };
@@ -170,5 +176,6 @@ async fn furnish(db: &Database, control: &dyn Control, clock: &dyn Clock) -> Res
     control.camera_create(camera).await.map_err(|e| failed(&e))?;
     let new = NewApiKey::check("demo", &[Scope::Admin], None, 10_000, clock.now()).map_err(|e| failed(&e))?;
     let (_, key) = argus_api::api_keys::mint(db, new, None, clock.now()).await.map_err(|e| failed(&e))?;
-    say(&format!("api key: {}", key.expose()))
+    say(&format!("api key: {}", key.expose()))?;
+    people::demo_admin(db, clock).await
 }

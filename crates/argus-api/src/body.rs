@@ -136,6 +136,23 @@ impl<T> Decoded<T> {
         self.add(Invalid::new(field, reason).into());
     }
 
+    /// Adds the fault of a required text that is absent, or whose length is wrong.
+    pub(crate) fn text(&mut self, field: &str, value: Option<&str>, length: std::ops::RangeInclusive<usize>) {
+        match value.map(|v| (v.contains('\0'), v.chars().count())) {
+            None => self.fault(field, "is required"),
+            Some((true, _)) => self.fault(field, "contains the character U+0000"),
+            Some((false, n)) if !length.contains(&n) => {
+                self.fault(field, &format!("has {n} characters, allowed are {} to {}", length.start(), length.end()));
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// Whether a field at the top has a fault.
+    pub(crate) fn has(&self, field: &str) -> bool {
+        self.roots.contains(field)
+    }
+
     /// The value, when nothing was found.
     pub(crate) fn sound(self) -> Result<T, Faults> {
         self.faults.or(self.value)
@@ -327,6 +344,12 @@ impl<T> Patch<T> {
             Self::Null => Patch::Null,
             Self::Value(value) => Patch::Value(f(value)),
         }
+    }
+}
+
+impl Deserr<Faulty> for argus_core::Secret {
+    fn deserialize_from_value<V: IntoValue>(value: Value<V>, place: ValuePointerRef<'_>) -> Result<Self, Faulty> {
+        <String as Deserr<Faulty>>::deserialize_from_value(value, place).map(Self::new)
     }
 }
 

@@ -5,15 +5,23 @@ use std::sync::LazyLock;
 use actix_web::HttpResponse;
 use actix_web::http::header;
 use utoipa::openapi::path::{Operation, PathItem};
-use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::security::{
+    ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
+};
 use utoipa::openapi::{Content, Ref, RefOr, Response, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 
 use crate::error::{ErrorBody, FieldError};
-use crate::{cameras, events, health, journal, paths, ws};
+use crate::{account, cameras, cookies, events, health, journal, paths, sign_in, users, ws};
 
 /// Name of the scheme for API keys.
 const API_KEY: &str = "ApiKey";
+/// Name of the scheme for access tokens in the header `Authorization`.
+const TOKEN: &str = "AccessToken";
+/// Name of the scheme for access tokens in a cookie.
+const COOKIE: &str = "SessionCookie";
+/// Name of the scheme for refresh tokens.
+const REFRESH: &str = "RefreshCookie";
 
 #[derive(OpenApi)]
 #[openapi(
@@ -21,19 +29,25 @@ const API_KEY: &str = "ApiKey";
         title = "Argus",
         description = "Watches cameras, notices what matters, puts it into words, keeps the evidence.\n\nEvery operation \
             names the permission it needs in `x-permission`: `open` nobody needs credentials, `any` every authenticated \
-            caller, otherwise the permission that the caller must hold. `admin` implies all others, `write:cameras` \
+            caller, `user` a signed-in user and no API key, otherwise the permission that the caller must hold. `admin` implies all others, `write:cameras` \
             implies `read:cameras`. Every answer has `X-Request-Id`; every error has the body `ErrorBody`."
     ),
     paths(
         cameras::list, cameras::create, cameras::get, cameras::update, cameras::delete, cameras::start, cameras::stop,
         cameras::status, cameras::snapshot, cameras::test,
         events::list, events::get, events::delete, events::thumbnail, events::frame, events::clip, events::analyses,
+        sign_in::setup_status, sign_in::setup, sign_in::login, sign_in::refresh, sign_in::logout,
+        account::me, account::change_password, account::sessions, account::end_others, account::end_one,
+        account::ws_ticket,
+        users::list, users::create, users::get, users::update, users::delete, users::reset_password,
         journal::journal, ws::ws, health::health, document
     ),
     components(schemas(ErrorBody, FieldError)),
     tags(
         (name = "cameras", description = "Where pictures come from"),
         (name = "events", description = "What was seen"),
+        (name = "auth", description = "Signing in and out"),
+        (name = "users", description = "Who may sign in"),
         (name = "live", description = "What happens now"),
         (name = "system", description = "The server itself")
     ),
@@ -49,6 +63,15 @@ impl Modify for Common {
         let key = ApiKeyValue::with_description("X-API-Key", "`argus_` and 43 characters of base64url");
         let components = api.components.get_or_insert_default();
         components.add_security_scheme(API_KEY, SecurityScheme::ApiKey(ApiKey::Header(key)));
+        let token = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT");
+        components.add_security_scheme(TOKEN, SecurityScheme::Http(token.build()));
+        for (scheme, cookie) in [(COOKIE, cookies::ACCESS), (REFRESH, cookies::REFRESH)] {
+            let value = ApiKeyValue::with_description(
+                cookie,
+                "For browsers. What changes anything needs `Origin` or `X-Requested-With` too",
+            );
+            components.add_security_scheme(scheme, SecurityScheme::ApiKey(ApiKey::Cookie(value)));
+        }
         for item in api.paths.paths.values_mut() {
             operations(item).for_each(|(operation, takes_body)| complete(operation, takes_body));
         }
@@ -68,9 +91,15 @@ fn complete(operation: &mut Operation, takes_body: bool) {
     // A path or query may be broken, and an unknown parameter is refused, everywhere.
     let mut statuses = vec!["400", "422", "429", "500"];
     match permission.unwrap_or_default() {
-        "open" => operation.security = Some(vec![SecurityRequirement::default()]),
-        _ => {
-            operation.security = Some(vec![SecurityRequirement::new::<_, [&str; 0], &str>(API_KEY, [])]);
+        "open" | "open + token" => operation.security = Some(vec![SecurityRequirement::default()]),
+        permission => {
+            let schemes: &[&str] = match permission {
+                "refresh cookie" => &[REFRESH],
+                "user" => &[TOKEN, COOKIE],
+                _ => &[API_KEY, TOKEN, COOKIE],
+            };
+            let requirement = |scheme: &&str| SecurityRequirement::new::<_, [&str; 0], &str>(*scheme, []);
+            operation.security = Some(schemes.iter().map(requirement).collect());
             // Where being known is enough, a message type may still be refused.
             statuses.extend(["401", "403", "503"]);
         }

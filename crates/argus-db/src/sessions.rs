@@ -206,6 +206,7 @@ impl Database {
         self.write(move |tx| {
             // Before anything else, so that what comes of the check is decided under the lock of the row.
             let same = diesel::update(user::table.find(owner.to_string()))
+                .filter(user::is_active.eq(true))
                 .filter(user::password_hash.eq(checked.expose()))
                 .set(user::updated_us.eq(now.as_micros()))
                 .execute(tx.conn)?;
@@ -273,7 +274,7 @@ impl Database {
             }
             let of_session = refresh_token::table.filter(refresh_token::session_id.eq(&token.session_id));
             diesel::delete(of_session.filter(refresh_token::expires_us.le(now.as_micros()))).execute(tx.conn)?;
-            diesel::update(session::table.find(&token.session_id))
+            let going_on = diesel::update(session::table.find(&token.session_id))
                 .set((
                     session::last_active_us.eq(now.as_micros()),
                     session::expires_us.eq(next.expires_at.as_micros()),
@@ -281,6 +282,10 @@ impl Database {
                     session::user_agent.eq(user_agent.map(without_nul)),
                 ))
                 .execute(tx.conn)?;
+            // It may have been ended between the two statements, by somebody else.
+            if going_on == 0 {
+                return Ok(Refreshed::Unknown);
+            }
             tx.refresh_add(id, &next)?;
             Ok(Refreshed::Good(Box::new(owner.user()?), id))
         })
