@@ -18,7 +18,13 @@ mod media;
 #[cfg(test)]
 mod outer;
 #[cfg(test)]
+mod people;
+#[cfg(test)]
 mod rate;
+#[cfg(test)]
+mod sessions;
+#[cfg(test)]
+mod setup;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
