@@ -4,7 +4,7 @@ use actix_web::http::{StatusCode, header};
 use actix_web::web::{Data, Json};
 use actix_web::{HttpRequest, HttpResponse};
 use argus_core::api_key::{ApiKey, Scope};
-use argus_core::settings::Settings;
+use argus_core::settings::{DateFormat, TimeFormat};
 use argus_core::user::{User, Username, password_check};
 use argus_core::{Faults, Secret, SessionId, Timestamp};
 use argus_db::{NewPassword, Session};
@@ -42,11 +42,9 @@ pub struct Site {
     /// Of descriptions, such as `de` or `pt-BR`.
     language: String,
     /// How days are written.
-    #[schema(example = "YYYY-MM-DD")]
-    date_format: String,
+    date_format: DateFormat,
     /// How times of day are written.
-    #[schema(example = "24h")]
-    time_format: String,
+    time_format: TimeFormat,
 }
 
 /// Who the caller is.
@@ -90,14 +88,14 @@ pub(crate) async fn me(
     Ok(Json(MeView { auth, permissions, user, api_key, site }))
 }
 
-fn site(_: &Shared) -> Site {
-    let settings = Settings::default();
+fn site(shared: &Shared) -> Site {
+    let general = shared.state.control.settings().general.clone();
     Site {
-        system_name: "Argus".into(),
-        timezone: settings.timezone,
-        language: settings.language,
-        date_format: "YYYY-MM-DD".into(),
-        time_format: "24h".into(),
+        system_name: general.system_name,
+        timezone: general.timezone,
+        language: general.language,
+        date_format: general.date_format,
+        time_format: general.time_format,
     }
 }
 

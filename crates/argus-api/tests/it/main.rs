@@ -8,11 +8,15 @@ mod bodies;
 #[cfg(test)]
 mod cameras;
 #[cfg(test)]
+mod csrf;
+#[cfg(test)]
 mod events;
 #[cfg(test)]
 mod health;
 #[cfg(test)]
 mod journal;
+#[cfg(test)]
+mod jwt;
 #[cfg(test)]
 mod media;
 #[cfg(test)]
@@ -29,5 +33,9 @@ mod setup;
 mod support;
 #[cfg(test)]
 mod sweep;
+#[cfg(test)]
+mod tickets;
+#[cfg(test)]
+mod users;
 #[cfg(test)]
 mod ws;
