@@ -47,6 +47,7 @@ mod rate;
 mod request_id;
 mod routes;
 mod serve;
+pub mod settings;
 pub mod sign_in;
 mod state;
 mod tickets;

@@ -12,7 +12,7 @@ use utoipa::openapi::{Content, Ref, RefOr, Response, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 
 use crate::error::{ErrorBody, FieldError};
-use crate::{account, cameras, cookies, events, health, journal, paths, sign_in, users, ws};
+use crate::{account, cameras, cookies, events, health, journal, paths, settings, sign_in, users, ws};
 
 /// Name of the scheme for API keys.
 const API_KEY: &str = "ApiKey";
@@ -35,12 +35,12 @@ const REFRESH: &str = "RefreshCookie";
     paths(
         cameras::list, cameras::create, cameras::get, cameras::update, cameras::delete, cameras::start, cameras::stop,
         cameras::status, cameras::snapshot, cameras::test,
-        events::list, events::get, events::delete, events::thumbnail, events::frame, events::clip, events::analyses,
+        events::list, events::get, events::delete, events::reanalyse, events::reanalyze, events::thumbnail, events::frame, events::clip, events::analyses,
         sign_in::setup_status, sign_in::setup, sign_in::login, sign_in::refresh, sign_in::logout,
         account::me, account::change_password, account::sessions, account::end_others, account::end_one,
         account::ws_ticket,
         users::list, users::create, users::get, users::update, users::delete, users::reset_password,
-        journal::journal, ws::ws, health::health, document
+        journal::journal, ws::ws, health::health, settings::get, settings::put, document
     ),
     components(schemas(ErrorBody, FieldError)),
     tags(
@@ -137,6 +137,8 @@ fn usual(status: &str) -> &'static str {
         "422" => "A value breaks a rule; `errors` names every fault",
         "429" => "The key's requests are used up for now; `Retry-After` tells how long to wait",
         "500" => "A fault in the server; the cause is in its log, with the request id",
+        "502" => "A provider, controller or camera answered uselessly",
+        "504" => "A provider, controller or camera did not answer in time",
         "503" => "Something needed is down; try again after `Retry-After`",
         _ => "The request failed",
     }

@@ -18,11 +18,11 @@ use crate::body::{Body, Faulty, Given, Patch, decode};
 use crate::error::ApiError;
 use crate::grant::{Grant, Opening, Visitor, new_refresh};
 use crate::query::Query;
-use crate::state::{Shared, shared};
+use crate::state::Shared;
 use crate::users::{self, Passwording};
 use crate::{cookies, csrf, paths, random};
 
-pub(crate) use crate::grant::SignedIn;
+pub use crate::grant::SignedIn;
 
 const REFUSED: ApiError = ApiError::Unauthenticated("invalid username or password");
 
