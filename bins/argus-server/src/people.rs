@@ -1,6 +1,6 @@
 //! Users made without the interface: by `argus-server user create`, for the demo, and the token for the first one.
 
-use std::io::{BufRead, Read};
+use std::io::BufRead;
 
 use argus_api::{ApiError, SignIn, sign_in};
 use argus_core::user::{NewUser, Role};

@@ -110,7 +110,7 @@ mod tests {
         let first = dir.token_key().unwrap();
         assert!(dir.token_key().unwrap() == first && first.expose() != [0; 32]);
         assert_eq!(mode(&home.path().join("token.key")), 0o600);
-        dir.seal_key().unwrap();
+        dir.seal_ring().unwrap();
         assert_ne!(std::fs::read(home.path().join("seal.key")).unwrap(), first.expose());
         assert_eq!(format!("{first:?}"), "***");
     }
