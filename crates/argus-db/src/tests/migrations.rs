@@ -82,10 +82,11 @@ on_both! {
             event_frame: (T, i32, i64, T, i32, i32, i64, bool),
             event_count: (T, T, i64, i64),
             analysis: (T, T, i64, I, T, T, N, N, N, N, T, T, T, T, N, J, T, I, I, I, Option<f64>, bool, I, T, N, N),
-            analysis_job: (T, T, T, i32, i32, i64, i64, i64, N),
+            analysis_job: (T, T, T, i32, i32, i64, i64, i64, N, N, N),
             journal: (i64, T, i64, N, N, T),
             coverage: (i64, T, i64, I, T, N, i64),
             api_key: (T, T, T, T, T, I, i32, i64, I, N, i64, N, I),
+            ai_spent: (i64, f64),
             setting: (T, T, i64),
         }
     }
