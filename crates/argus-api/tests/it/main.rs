@@ -29,6 +29,9 @@ mod rate;
 mod sessions;
 #[cfg(test)]
 mod setup;
+mod reanalyse;
+#[cfg(test)]
+mod settings;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
