@@ -7,6 +7,7 @@ use std::pin::Pin;
 use actix_web::dev::Payload;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::{FromRequest, HttpMessage as _, HttpRequest};
+use argus_core::UserId;
 use argus_core::api_key::{ApiKey, Scope};
 use sha2::{Digest as _, Sha256};
 
@@ -65,6 +66,11 @@ impl<P: Permission> Caller<P> {
         self.key.scopes.iter().any(|s| s.gives(wanted))
     }
 
+    /// The user behind it; none when the caller is a program.
+    pub(crate) fn user_id(&self) -> Option<UserId> {
+        None
+    }
+
     /// How the credentials can be looked at again later.
     pub(crate) fn credentials(&self) -> (ApiKey, KeyHash) {
         (self.key.clone(), self.hash)
@@ -121,11 +127,18 @@ async fn authenticate(req: &HttpRequest) -> Result<(ApiKey, KeyHash), ApiError> 
     Err(ApiError::Unauthenticated(reason))
 }
 
-/// The key with this hash, when it is neither revoked nor expired now.
+/// The key with this hash, when it is neither revoked nor expired now. Its use may be up to a second out of date.
 pub(crate) async fn current_key(shared: &Shared, hash: &KeyHash) -> Result<Option<ApiKey>, ApiError> {
-    let now = shared.state.clock.now();
-    let key = shared.state.db.api_key_by_hash(hash, now).await?;
-    Ok(key.filter(|k| k.is_active))
+    let (now, wall) = (shared.begun.elapsed(), shared.state.clock.now());
+    let revocations = shared.state.db.api_key_revocations();
+    if let Some(key) = shared.keys.get(hash, revocations, now, wall) {
+        return Ok(Some(key));
+    }
+    let key = shared.state.db.api_key_by_hash(hash, wall).await?.filter(|k| k.is_active);
+    if let Some(key) = &key {
+        shared.keys.put(*hash, key.clone(), revocations, now);
+    }
+    Ok(key)
 }
 
 fn is_bearer(value: &[u8]) -> bool {
@@ -134,8 +147,7 @@ fn is_bearer(value: &[u8]) -> bool {
 
 /// The hash of a key that has a key's form: `argus_` and 43 characters of base64url.
 ///
-/// Only the hash is ever compared, by the database's index: what the time of that tells is about the hash of a guess,
-/// not about any key.
+/// Only hashes are ever compared: what the time of a look-up tells is about the hash of a guess, not about any key.
 fn hash_of(value: &HeaderValue) -> Option<KeyHash> {
     let secret = value.as_bytes().strip_prefix(b"argus_")?;
     let sound = secret.len() == 43 && secret.iter().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(b));

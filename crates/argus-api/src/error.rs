@@ -94,6 +94,9 @@ pub enum ApiError {
     /// Serving failed.
     #[error("serving failed")]
     Serve(#[source] std::io::Error),
+    /// The certificate or its key cannot be used.
+    #[error("{0}")]
+    Certificate(String),
 }
 
 impl Classify for ApiError {
@@ -108,7 +111,7 @@ impl Classify for ApiError {
             Self::RateLimited { .. } => ErrorClass::RateLimited,
             Self::Control(e) => e.class(),
             Self::Db(e) => e.class(),
-            Self::Media(_) | Self::Json(_) | Self::Panicked | Self::Serve(_) => ErrorClass::Internal,
+            Self::Media(_) | Self::Json(_) | Self::Panicked | Self::Serve(_) | Self::Certificate(_) => ErrorClass::Internal,
             Self::Bind { .. } => ErrorClass::Unavailable,
         }
     }

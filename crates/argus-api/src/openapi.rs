@@ -10,7 +10,7 @@ use utoipa::openapi::{Content, Ref, RefOr, Response, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 
 use crate::error::{ErrorBody, FieldError};
-use crate::{cameras, events, health, journal, paths, ws};
+use crate::{api_keys, cameras, events, health, journal, paths, ssl, ws};
 
 /// Name of the scheme for API keys.
 const API_KEY: &str = "ApiKey";
@@ -28,12 +28,14 @@ const API_KEY: &str = "ApiKey";
         cameras::list, cameras::create, cameras::get, cameras::update, cameras::delete, cameras::start, cameras::stop,
         cameras::status, cameras::snapshot, cameras::test,
         events::list, events::get, events::delete, events::thumbnail, events::frame, events::clip, events::analyses,
-        journal::journal, ws::ws, health::health, document
+        api_keys::list, api_keys::create, api_keys::get, api_keys::revoke, api_keys::usage,
+        journal::journal, ws::ws, health::health, ssl::status, document
     ),
     components(schemas(ErrorBody, FieldError)),
     tags(
         (name = "cameras", description = "Where pictures come from"),
         (name = "events", description = "What was seen"),
+        (name = "api-keys", description = "Credentials of programs"),
         (name = "live", description = "What happens now"),
         (name = "system", description = "The server itself")
     ),
