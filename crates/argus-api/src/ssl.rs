@@ -11,6 +11,7 @@ use utoipa::ToSchema;
 use crate::auth::{Admin, Caller};
 use crate::error::ApiError;
 use crate::paths;
+use crate::peer;
 use crate::query::Query;
 use crate::state::{Shared, shared};
 use crate::tls::LOWEST;
@@ -76,8 +77,8 @@ pub(crate) async fn status(
 
 /// Sends whoever speaks plain HTTP to the same place under HTTPS, method and body included.
 pub(crate) async fn redirect(req: HttpRequest) -> Result<HttpResponse, ApiError> {
-    let written = req.headers().get(header::HOST).and_then(|v| v.to_str().ok()).unwrap_or_default();
-    let target = target(written, shared(&req).port, req.uri().path_and_query().map_or("/", |p| p.as_str()));
+    let written = peer::host(&req).unwrap_or_default();
+    let target = target(&written, shared(&req).port, req.uri().path_and_query().map_or("/", |p| p.as_str()));
     let target = target.ok_or_else(|| ApiError::Malformed("the Host header names no host".into()))?;
     std::future::ready(Ok(HttpResponse::PermanentRedirect().insert_header((header::LOCATION, target)).finish())).await
 }

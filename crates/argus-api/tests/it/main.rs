@@ -2,11 +2,17 @@
 //! of the running system one that only keeps books.
 
 #[cfg(test)]
+mod abuse;
+#[cfg(test)]
+mod api_keys;
+#[cfg(test)]
 mod auth;
 #[cfg(test)]
 mod bodies;
 #[cfg(test)]
 mod cameras;
+#[cfg(test)]
+mod cors;
 #[cfg(test)]
 mod events;
 #[cfg(test)]
@@ -18,10 +24,14 @@ mod media;
 #[cfg(test)]
 mod outer;
 #[cfg(test)]
+mod proxies;
+#[cfg(test)]
 mod rate;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
 mod sweep;
+#[cfg(test)]
+mod tls;
 #[cfg(test)]
 mod ws;
