@@ -1,41 +1,34 @@
 //! Configuration: command line over environment over one TOML file over defaults (contract 3.2). Read once, here.
 
+mod keys;
+mod values;
+
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use argus_core::Secret;
-use serde::Deserialize;
+use argus_api::{HttpConfig, Origin, TlsFiles, network};
+use argus_core::{Invalid, Secret};
 
 use crate::Failure;
+use values::Values;
 
-/// What the file may hold; an unknown key ends the start.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct FileConfig {
-    listen: Option<OneOrMany>,
-    data_dir: Option<PathBuf>,
-    database_url: Option<String>,
-    log: Option<String>,
-    media_dirs: Option<Vec<PathBuf>>,
-    packet_gate: Option<bool>,
-    ai: AiFile,
-}
+pub use keys::{CONFIG, KEYS, Key, Kind, table};
 
-/// The table `[ai]`.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct AiFile {
-    base_url: Option<String>,
-    model: Option<String>,
-    api_key: Option<String>,
-}
+/// Name of the certificate that the server makes itself, in the data directory.
+const SELF_SIGNED_CERT: &str = "self-signed.crt";
+/// Name of its key.
+const SELF_SIGNED_KEY: &str = "self-signed.key";
 
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-enum OneOrMany {
-    One(String),
-    Many(Vec<String>),
+/// How the log is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One object a line.
+    Json,
 }
 
 /// A vision model behind an OpenAI-compatible endpoint.
@@ -60,29 +53,21 @@ pub struct Config {
     pub database_url: Option<Secret>,
     /// Level or filter.
     pub log: String,
+    /// How the log is written.
+    pub log_format: LogFormat,
     /// Directories from which `file` cameras may read.
     pub media_dirs: Vec<PathBuf>,
     /// Decode only when packet sizes tell that something may be happening.
     pub packet_gate: bool,
+    /// Proxies, origins, encryption.
+    pub http: HttpConfig,
+    /// The certificate is made by the server itself, where `http` says that it lies.
+    pub self_signed: bool,
     /// Beside the built-in describer.
     pub ai: Option<AiConfig>,
     /// Variables that begin with `ARGUS_` and mean nothing; logged once the log runs.
     pub unknown_variables: Vec<String>,
 }
-
-/// Every variable that means something, with its key in the file, or what it stands for.
-const VARIABLES: [&str; 10] = [
-    "ARGUS_CONFIG",
-    "ARGUS_LISTEN",
-    "ARGUS_DATA_DIR",
-    "ARGUS_DATABASE_URL",
-    "ARGUS_LOG",
-    "ARGUS_MEDIA_DIRS",
-    "ARGUS_PACKET_GATE",
-    "ARGUS_AI_BASE_URL",
-    "ARGUS_AI_MODEL",
-    "ARGUS_AI_API_KEY",
-];
 
 impl Config {
     /// Reads file and environment; the command line's values win.
@@ -90,82 +75,98 @@ impl Config {
     /// # Errors
     /// `Failure` with code 2 when a value is wrong or a key unknown; the message says where.
     pub fn load(file: Option<&Path>, data_dir: Option<PathBuf>, listen: Option<&str>) -> Result<Self, Failure> {
-        let environment = std::env::vars_os().filter_map(|(k, v)| {
-            let name = k.into_string().ok()?;
-            name.starts_with("ARGUS_").then(|| (name, v.to_string_lossy().into_owned()))
+        let environment = std::env::vars_os().filter_map(|(name, value)| {
+            let name = name.into_string().ok()?;
+            name.starts_with("ARGUS_").then_some((name, value))
         });
-        Self::from_parts(file, data_dir, listen, environment.collect())
+        Self::from_parts(file, data_dir, listen, &environment.collect())
     }
 
     fn from_parts(
         file: Option<&Path>,
         data_dir: Option<PathBuf>,
         listen: Option<&str>,
-        environment: BTreeMap<String, String>,
+        environment: &BTreeMap<String, OsString>,
     ) -> Result<Self, Failure> {
-        let var = |name: &str| environment.get(name).cloned();
-        let path = file.map(Path::to_owned).or_else(|| var("ARGUS_CONFIG").map(PathBuf::from));
-        let file = match &path {
-            None => FileConfig::default(),
-            Some(path) => {
-                let text = std::fs::read_to_string(path)
-                    .map_err(|e| Failure::usage(format!("cannot read the configuration {}: {e}", path.display())))?;
-                toml::from_str(&text).map_err(|e| {
-                    // Not the error's own text: it quotes the line, and the line may hold a secret.
-                    let before = e.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
-                    let line = before.matches('\n').count() + 1;
-                    Failure::usage(format!("{} line {line}: {}", path.display(), e.message()))
-                })?
-            }
+        let from_variable = || environment.get(&CONFIG.variable()).filter(|v| !v.is_empty()).map(PathBuf::from);
+        let file = file.map(Path::to_owned).or_else(from_variable);
+        let mut values = Values::read(file.as_deref(), environment)?;
+        if let (Some(text), Some(key)) = (listen, KEYS.iter().find(|k| k.name == "listen")) {
+            values.set(key, key.option.to_owned(), text);
+        }
+        let data_dir = data_dir.or_else(|| values.one("data_dir").map(PathBuf::from)).unwrap_or_else(|| "data".into());
+        let media_dirs = values.each("media_dirs", |text| Ok(PathBuf::from(text)))?;
+        let (tls, self_signed) = tls(&mut values, &data_dir)?;
+        let http = HttpConfig {
+            trusted_proxies: networks(&mut values, "trusted_proxies")?,
+            cors_origins: values.each("cors_origins", |text| text.parse::<Origin>().map_err(said))?.unwrap_or_default(),
+            metrics_allow: networks(&mut values, "metrics_allow")?,
+            tls,
         };
-        let listen = match (listen.map(str::to_owned).or_else(|| var("ARGUS_LISTEN")), file.listen) {
-            (Some(list), _) => list.split(',').map(|a| a.trim().to_owned()).collect(),
-            (None, Some(OneOrMany::One(one))) => vec![one],
-            (None, Some(OneOrMany::Many(many))) => many,
-            (None, None) => Vec::new(),
-        };
-        let listen = listen
-            .iter()
-            .map(|a| {
-                a.parse()
-                    .map_err(|_e| Failure::usage(format!("listen: {a:?} is not ADDR:PORT, such as 127.0.0.1:8000")))
-            })
-            .collect::<Result<_, _>>()?;
-        let data_dir = data_dir
-            .or_else(|| var("ARGUS_DATA_DIR").map(PathBuf::from))
-            .or(file.data_dir)
-            .unwrap_or_else(|| PathBuf::from("data"));
-        let media_dirs = var("ARGUS_MEDIA_DIRS")
-            .map(|list| list.split(':').map(PathBuf::from).collect())
-            .or(file.media_dirs)
-            .unwrap_or_else(|| vec![data_dir.join("media")]);
-        let packet_gate = match var("ARGUS_PACKET_GATE").as_deref() {
-            Some("true" | "1") => true,
-            Some("false" | "0") => false,
-            Some(other) => {
-                return Err(Failure::usage(format!("ARGUS_PACKET_GATE: {other:?} is neither true nor false")));
-            }
-            None => file.packet_gate.unwrap_or(false),
-        };
-        let base_url = var("ARGUS_AI_BASE_URL").or(file.ai.base_url);
-        let model = var("ARGUS_AI_MODEL").or(file.ai.model);
-        let api_key = var("ARGUS_AI_API_KEY").or(file.ai.api_key).map(Secret::new);
-        let ai = match (base_url, model) {
-            (Some(base_url), Some(model)) => Some(AiConfig { base_url, model, api_key }),
-            (None, None) if api_key.is_none() => None,
-            _ => return Err(Failure::usage("ai: base_url and model belong together; set both or neither".into())),
-        };
+        let log_format = values.read_one("log_format", |text| match text {
+            "text" => Ok(LogFormat::Text),
+            "json" => Ok(LogFormat::Json),
+            other => Err(format!("is {other:?}, must be text or json")),
+        })?;
         Ok(Self {
-            listen,
-            database_url: var("ARGUS_DATABASE_URL").or(file.database_url).map(Secret::new),
-            log: var("ARGUS_LOG").or(file.log).unwrap_or_else(|| "info".into()),
-            media_dirs,
-            packet_gate,
-            ai,
+            listen: values.each("listen", address)?.unwrap_or_default(),
+            database_url: values.one("database_url").map(Secret::new),
+            log: values.one("log").unwrap_or_else(|| "info".into()),
+            log_format: log_format.unwrap_or_default(),
+            media_dirs: media_dirs.unwrap_or_else(|| vec![data_dir.join("media")]),
+            packet_gate: values.flag("packet_gate")?,
+            http,
+            self_signed,
+            ai: ai(&mut values)?,
             data_dir,
-            unknown_variables: environment.into_keys().filter(|k| !VARIABLES.contains(&k.as_str())).collect(),
+            unknown_variables: values::unknown(environment),
         })
     }
+}
+
+/// Certificate and key, and whether the server makes them itself.
+fn tls(values: &mut Values, data_dir: &Path) -> Result<(Option<TlsFiles>, bool), Failure> {
+    let self_signed = values.flag("tls.self_signed")?;
+    let redirect = values.place("tls.redirect_listen").cloned();
+    let redirect_listen = values.read_one("tls.redirect_listen", address)?;
+    let (cert, key) = (values.many("tls.cert"), values.many("tls.key"));
+    let path = |texts: Vec<String>| PathBuf::from(texts.into_iter().next().unwrap_or_default());
+    let files = match (cert, key) {
+        (Some((given, _)), _) | (_, Some((given, _))) if self_signed => {
+            return Err(given.fault("and tls.self_signed exclude each other; set one of them"));
+        }
+        (Some((_, cert)), Some((_, key))) => Some((path(cert), path(key))),
+        (Some((given, _)), None) => return Err(given.fault("needs tls.key as well")),
+        (None, Some((given, _))) => return Err(given.fault("needs tls.cert as well")),
+        (None, None) => self_signed.then(|| (data_dir.join(SELF_SIGNED_CERT), data_dir.join(SELF_SIGNED_KEY))),
+    };
+    match (files, redirect) {
+        (Some((cert, key)), _) => Ok((Some(TlsFiles { cert, key, redirect_listen }), self_signed)),
+        (None, Some(given)) => Err(given.fault("needs tls.cert and tls.key, or tls.self_signed")),
+        (None, None) => Ok((None, false)),
+    }
+}
+
+fn ai(values: &mut Values) -> Result<Option<AiConfig>, Failure> {
+    let given = ["ai.base_url", "ai.model", "ai.api_key"].into_iter().find_map(|name| values.place(name).cloned());
+    let api_key = values.one("ai.api_key").map(Secret::new);
+    match (values.one("ai.base_url"), values.one("ai.model"), given) {
+        (Some(base_url), Some(model), _) => Ok(Some(AiConfig { base_url, model, api_key })),
+        (None, None, None) => Ok(None),
+        _ => Err(Failure::usage("ai: base_url and model belong together; set both or neither".into())),
+    }
+}
+
+fn networks(values: &mut Values, name: &str) -> Result<Vec<ipnet::IpNet>, Failure> {
+    Ok(values.each(name, |text| network(text).map_err(said))?.unwrap_or_default())
+}
+
+fn said(fault: Invalid) -> String {
+    format!("holds what is not right: {}", fault.reason)
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_e| format!("is {text:?}, must be ADDR:PORT, such as 127.0.0.1:8000"))
 }
 
 #[cfg(test)]
@@ -176,8 +177,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("argus.toml");
         std::fs::write(&path, file).unwrap();
-        let environment = environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        Config::from_parts(Some(&path), None, None, environment)
+        let environment = environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).into())).collect();
+        Config::from_parts(Some(&path), None, None, &environment)
     }
 
     #[test]
@@ -192,12 +193,93 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_ends_the_start() {
-        for bad in ["listn = 'x'", "listen = 'nowhere'", "[ai]\nmodel = 'm'", "[ai]\nkey = 'k'", "packet_gate = 'yes'"]
-        {
-            assert_eq!(load(bad, &[]).map(drop).unwrap_err().code, 2, "{bad}");
+    fn every_key_is_read_from_the_file_and_from_its_variable() {
+        let file = "
+            listen = '127.0.0.1:1, [::1]:2'
+            media_dirs = ['/m', '/n:o']
+            log_format = 'json'
+            packet_gate = true
+            trusted_proxies = ['10.0.0.0/8', '::1']
+            cors_origins = 'https://a.example'
+            metrics_allow = '127.0.0.1'
+            database_url = 'sqlite:/x'
+            tls.cert = '/c'
+            tls.redirect_listen = '127.0.0.1:80'
+            [ai]
+            base_url = 'http://h/v1'
+            model = 'm'";
+        let c = load(file, &[("ARGUS_TLS_KEY", "/k"), ("ARGUS_LOG", "")]).unwrap();
+        assert_eq!((c.listen.len(), c.media_dirs.len(), c.log_format), (2, 2, LogFormat::Json));
+        assert_eq!((c.packet_gate, c.http.trusted_proxies.len(), c.http.metrics_allow.len()), (true, 2, 1));
+        assert!(c.http.allows_origin("https://a.example") && c.ai.is_some() && c.log == "info" && !c.self_signed);
+        let redirect_listen = Some("127.0.0.1:80".parse().unwrap());
+        assert_eq!(c.http.tls, Some(TlsFiles { cert: "/c".into(), key: "/k".into(), redirect_listen }));
+        let variables = [
+            ("ARGUS_LISTEN", "127.0.0.1:3"),
+            ("ARGUS_MEDIA_DIRS", "/a:/b:/c"),
+            ("ARGUS_LOG_FORMAT", "text"),
+            ("ARGUS_PACKET_GATE", "0"),
+            ("ARGUS_TRUSTED_PROXIES", "10.0.0.0/8, 192.168.0.0/16,::1"),
+            ("ARGUS_CORS_ORIGINS", "https://b.example"),
+            ("ARGUS_TLS_CERT", "/d"),
+            ("ARGUS_TLS_KEY", "/k"),
+        ];
+        let c = load(file, &variables).unwrap();
+        assert_eq!((c.listen.len(), c.media_dirs.len(), c.log_format), (1, 3, LogFormat::Text));
+        assert_eq!((c.packet_gate, c.http.trusted_proxies.len()), (false, 3));
+        assert!(c.http.allows_origin("https://b.example") && !c.http.allows_origin("https://a.example"));
+        assert_eq!(c.http.tls.unwrap().cert, PathBuf::from("/d"));
+        assert!(c.unknown_variables.is_empty());
+    }
+
+    #[test]
+    fn a_self_signed_certificate_lies_in_the_data_directory() {
+        let c = load("data_dir = '/a'\n[tls]\nself_signed = true", &[]).unwrap();
+        assert!(c.self_signed);
+        assert_eq!(c.http.tls.unwrap().key, PathBuf::from("/a/self-signed.key"));
+    }
+
+    #[test]
+    fn what_is_wrong_ends_the_start_and_says_where() {
+        for (bad, line) in [
+            ("listn = 'x'", 1),
+            ("log = 'info'\nlisten = 'nowhere'", 2),
+            ("\n\n[tls]\ncert = '/c'", 4),
+            ("[tls]\nkey = '/k'", 2),
+            ("[tls]\nself_signed = true\nkey = '/k'\ncert = '/c'", 4),
+            ("[tls]\nredirect_listen = '127.0.0.1:80'", 2),
+            ("[tls]\nself_signed = true\nredirect_listen = '80'", 3),
+            ("[tls]\nca = 'x'", 2),
+            ("tls = 'x'", 1),
+            ("[ai]\nkey = 'k'", 2),
+            ("packet_gate = 'yes'", 1),
+            ("listen = 8000", 1),
+            ("listen = [8000]", 1),
+            ("log_format = 'xml'", 1),
+            ("data_dir = ['a']", 1),
+            ("trusted_proxies = ['10.0.0.0/33']", 1),
+            ("metrics_allow = ['localhost']", 1),
+            ("cors_origins = ['*']", 1),
+            ("log = 'a'\nlog = 'b'", 2),
+            ("database_url = 5", 1),
+        ] {
+            let failure = load(bad, &[]).map(drop).unwrap_err();
+            assert_eq!(failure.code, 2, "{bad}");
+            assert!(failure.message.contains(&format!("argus.toml line {line}: ")), "{bad}: {}", failure.message);
         }
-        assert_eq!(load("", &[("ARGUS_PACKET_GATE", "maybe")]).map(drop).unwrap_err().code, 2);
+        assert_eq!(load("[ai]\nmodel = 'm'", &[]).map(drop).unwrap_err().code, 2);
+        for (name, bad) in [
+            ("ARGUS_PACKET_GATE", "maybe"),
+            ("ARGUS_LISTEN", "127.0.0.1"),
+            ("ARGUS_LISTEN", "127.0.0.1:1,"),
+            ("ARGUS_TLS_KEY", "/k"),
+            ("ARGUS_TLS_SELF_SIGNED", "yes"),
+            ("ARGUS_CORS_ORIGINS", "https://a/b"),
+        ] {
+            let failure = load("", &[(name, bad)]).map(drop).unwrap_err();
+            assert_eq!(failure.code, 2, "{name}={bad}");
+            assert!(failure.message.starts_with(name), "{}", failure.message);
+        }
     }
 
     #[test]

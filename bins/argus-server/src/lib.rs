@@ -10,6 +10,7 @@
 //! }
 //! ```
 
+mod certificate;
 pub mod cli;
 pub mod config;
 mod keys;
@@ -120,6 +121,8 @@ fn settle(config: &mut Config, dir: &Path) {
     config.database_url = None;
     config.media_dirs = vec![dir.join("media")];
     config.ai = None;
+    config.http = argus_api::HttpConfig::default();
+    config.self_signed = false;
     if config.listen.is_empty() {
         config.listen = vec![std::net::SocketAddr::from(([127, 0, 0, 1], 8000))];
     }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use argus_ai::{Builtin, Chain, OpenAi, OpenAiConfig, OpenAiKind, Provider};
-use argus_api::{ApiError, AppState, HttpConfig, Timing};
+use argus_api::{ApiError, AppState, Timing};
 use argus_capture::{Feeds, FeedsConfig, GateMode};
 use argus_core::api_key::{NewApiKey, Scope};
 use argus_core::camera::{CameraFields, SourceType};
@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::config::{AiConfig, Config};
-use crate::{Failure, people, say, seal};
+use crate::{Failure, certificate, people, say, seal};
 
 /// A server that runs.
 pub struct Running {
@@ -117,14 +117,19 @@ pub async fn serve(config: Config, demo: bool) -> Result<Running, Failure> {
         version: env!("CARGO_PKG_VERSION").into(),
         shutdown: shutdown.clone(),
         timing: Timing::default(),
-        http: HttpConfig::default(),
+        http: config.http.clone(),
         sign_in,
     };
+    if let (true, Some(files)) = (config.self_signed, &config.http.tls) {
+        certificate::ensure(files, clock.now())?;
+        tokio::spawn(certificate::keep(files.clone(), Arc::clone(&clock), shutdown.clone()));
+    }
     let bound = match argus_api::bind(state, &config.listen) {
         Ok(bound) => bound,
         Err(e) => {
             engine.stop().await;
-            return Err(Failure { code: 3, message: chain(&e) });
+            let code = if matches!(e, ApiError::Certificate(_)) { 2 } else { 3 };
+            return Err(Failure { code, message: chain(&e) });
         }
     };
     if let Some(token) = setup_token {
@@ -133,10 +138,13 @@ pub async fn serve(config: Config, demo: bool) -> Result<Running, Failure> {
     if demo {
         furnish(&db, control.as_ref(), clock.as_ref()).await?;
     }
-    let addresses = bound.addrs().to_vec();
+    let (addresses, scheme) = (bound.addrs().to_vec(), bound.scheme());
+    if let Some(address) = bound.redirect_addr() {
+        info!("redirecting from http://{address} to HTTPS");
+    }
     let serving = tokio::spawn(bound.run());
     for address in &addresses {
-        say(&format!("listening on http://{address}"))?;
+        say(&format!("listening on {scheme}://{address}"))?;
     }
     Ok(Running { addresses, serving, shutdown, engine, _lock: lock })
 }

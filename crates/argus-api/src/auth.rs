@@ -299,11 +299,18 @@ fn admit_if_key(req: &HttpRequest, identity: &Identity) -> Result<(), ApiError> 
     }
 }
 
-/// The key with this hash, when it is neither revoked nor expired now.
+/// The key with this hash, when it is neither revoked nor expired now. Its use may be up to a second out of date.
 pub(crate) async fn current_key(shared: &Shared, hash: &KeyHash) -> Result<Option<ApiKey>, ApiError> {
-    let now = shared.state.clock.now();
-    let key = shared.state.db.api_key_by_hash(hash, now).await?;
-    Ok(key.filter(|k| k.is_active))
+    let (now, wall) = (shared.begun.elapsed(), shared.state.clock.now());
+    let revocations = shared.state.db.api_key_revocations();
+    if let Some(key) = shared.keys.get(hash, revocations, now, wall) {
+        return Ok(Some(key));
+    }
+    let key = shared.state.db.api_key_by_hash(hash, wall).await?.filter(|k| k.is_active);
+    if let Some(key) = &key {
+        shared.keys.put(*hash, key.clone(), revocations, now);
+    }
+    Ok(key)
 }
 
 fn is_bearer(value: &[u8]) -> bool {
@@ -312,8 +319,7 @@ fn is_bearer(value: &[u8]) -> bool {
 
 /// The hash of a key that has a key's form: `argus_` and 43 characters of base64url.
 ///
-/// Only the hash is ever compared, by the database's index: what the time of that tells is about the hash of a guess,
-/// not about any key.
+/// Only hashes are ever compared: what the time of a look-up tells is about the hash of a guess, not about any key.
 fn hash_of(value: &HeaderValue) -> Option<KeyHash> {
     let secret = value.as_bytes().strip_prefix(b"argus_")?;
     let sound = secret.len() == 43 && secret.iter().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(b));

@@ -17,7 +17,7 @@ use serde_json::Value;
 use crate::auth::{Caller, ReadCameras, WriteCameras};
 use crate::body::{Body, decode};
 use crate::error::ApiError;
-use crate::ids::segment;
+use crate::ids::named;
 use crate::list::{List, PageQuery};
 use crate::paths;
 use crate::query::Query;
@@ -28,8 +28,9 @@ pub use view::{CameraSwitch, CameraView};
 
 const WHAT: &str = "camera";
 
-fn id(req: &HttpRequest) -> Result<CameraId, ApiError> {
-    segment(req, "id", WHAT)
+/// The camera that the path names, when its text can name one. Whether it exists is looked at after the values.
+fn id(req: &HttpRequest) -> Result<Option<CameraId>, ApiError> {
+    named(req, "id")
 }
 
 /// One camera as stored.
@@ -166,6 +167,7 @@ pub(crate) async fn get(
 ) -> Result<Json<CameraView>, ApiError> {
     let id = id(&req)?;
     Query::parse(req.query_string())?.done()?;
+    let id = id.ok_or(ApiError::NotFound(WHAT))?;
     let camera = stored(&shared, id).await?.ok_or(ApiError::NotFound(WHAT))?;
     Ok(Json(view(&shared, camera)))
 }
@@ -196,7 +198,7 @@ pub(crate) async fn update(
     body: Body,
 ) -> Result<Json<CameraView>, ApiError> {
     let body = body.json().await?;
-    let id = values_first(id(&req))?;
+    let id = id(&req)?;
     Query::parse(req.query_string())?.done()?;
     let decoded = decode::<CameraUpdate>(request::without_read_only(body));
     let checked = decoded.value.check_common();
@@ -216,15 +218,6 @@ pub(crate) async fn update(
     Ok(Json(view(&shared, camera)))
 }
 
-/// Text that is no id is like an id that is unknown: told after faults of the values.
-fn values_first<T>(id: Result<T, ApiError>) -> Result<Option<T>, ApiError> {
-    match id {
-        Ok(id) => Ok(Some(id)),
-        Err(ApiError::NotFound(_)) => Ok(None),
-        Err(failure) => Err(failure),
-    }
-}
-
 /// Removes a camera with its events and their media.
 #[utoipa::path(
     delete,
@@ -242,6 +235,7 @@ pub(crate) async fn delete(
 ) -> Result<HttpResponse, ApiError> {
     let id = id(&req)?;
     Query::parse(req.query_string())?.done()?;
+    let id = id.ok_or(ApiError::NotFound(WHAT))?;
     shared.control(move |c| async move { c.camera_delete(id).await }).await?;
     Ok(HttpResponse::NoContent().finish())
 }
@@ -288,6 +282,7 @@ async fn switch(shared: &Shared, req: &HttpRequest, body: Body, on: bool) -> Res
     body.none().await?;
     let id = id(req)?;
     Query::parse(req.query_string())?.done()?;
+    let id = id.ok_or(ApiError::NotFound(WHAT))?;
     let edit = Box::new(move |camera: &Camera| {
         let mut config = camera.config.clone();
         config.is_enabled = on;
@@ -317,6 +312,7 @@ pub(crate) async fn status(
 ) -> Result<Json<CameraLive>, ApiError> {
     let id = id(&req)?;
     Query::parse(req.query_string())?.done()?;
+    let id = id.ok_or(ApiError::NotFound(WHAT))?;
     let live = std::future::ready(shared.state.control.camera_live(id)).await;
     live.map(Json).ok_or(ApiError::NotFound(WHAT))
 }
@@ -346,7 +342,7 @@ pub(crate) async fn snapshot(
     shared: Data<Shared>,
     req: HttpRequest,
 ) -> Result<HttpResponse, ApiError> {
-    let id = values_first(id(&req))?;
+    let id = id(&req)?;
     let mut query = Query::parse(req.query_string())?;
     let width = query.int("width", 64..=3840).and_then(|w| u32::try_from(w).ok());
     query.done()?;

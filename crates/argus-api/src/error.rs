@@ -112,6 +112,9 @@ pub enum ApiError {
     /// A hash, token or random number could not be made.
     #[error("a secret could not be made")]
     Secrecy(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The certificate or its key cannot be used.
+    #[error("{0}")]
+    Certificate(String),
 }
 
 impl Classify for ApiError {
@@ -126,12 +129,13 @@ impl Classify for ApiError {
             Self::RateLimited { .. } => ErrorClass::RateLimited,
             Self::Control(e) => e.class(),
             Self::Db(e) => e.class(),
-            Self::Media(_) | Self::Json(_) | Self::Panicked | Self::Serve(_) => ErrorClass::Internal,
+            Self::Media(_) | Self::Json(_) | Self::Panicked | Self::Serve(_) | Self::Certificate(_) | Self::Secrecy(_) => {
+                ErrorClass::Internal
+            }
             Self::Bind { .. } | Self::Busy(_) => ErrorClass::Unavailable,
             Self::Refused(_) => ErrorClass::Forbidden,
             Self::Conflict(_) => ErrorClass::Conflict,
             Self::TooManyFailures { .. } => ErrorClass::RateLimited,
-            Self::Secrecy(_) => ErrorClass::Internal,
         }
     }
 }

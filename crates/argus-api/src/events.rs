@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 
 use crate::auth::{Admin, Caller, ReadEvents};
 use crate::error::ApiError;
-use crate::ids::{Index, segment};
+use crate::ids::{Index, named};
 use crate::list::{List, PageQuery, pages};
 use crate::media::{self, CACHE_ASK, CACHE_DAY, Serving};
 use crate::paths;
@@ -61,12 +61,14 @@ impl From<EventPage> for EventList {
 }
 
 /// One event as stored.
-async fn stored(shared: &Shared, id: EventId) -> Result<Event, ApiError> {
+async fn stored(shared: &Shared, id: Option<EventId>) -> Result<Event, ApiError> {
+    let id = id.ok_or(ApiError::NotFound(WHAT))?;
     shared.state.db.event_get(id).await?.ok_or(ApiError::NotFound(WHAT))
 }
 
-fn id(req: &HttpRequest) -> Result<EventId, ApiError> {
-    segment(req, "id", WHAT)
+/// The event that the path names, when its text can name one. Whether it exists is looked at after the values.
+fn id(req: &HttpRequest) -> Result<Option<EventId>, ApiError> {
+    named(req, "id")
 }
 
 /// Lists events, newest first.
@@ -137,6 +139,7 @@ pub(crate) async fn get(
 pub(crate) async fn delete(_: Caller<Admin>, shared: Data<Shared>, req: HttpRequest) -> Result<HttpResponse, ApiError> {
     let id = id(&req)?;
     Query::parse(req.query_string())?.done()?;
+    let id = id.ok_or(ApiError::NotFound(WHAT))?;
     shared.control(move |c| async move { c.event_delete(id).await }).await?;
     Ok(HttpResponse::NoContent().finish())
 }
@@ -194,9 +197,10 @@ pub(crate) async fn frame(
 ) -> Result<HttpResponse, ApiError> {
     let how = Serving { what: "frame", content_type: "image/jpeg", cache: CACHE_DAY, ranges: false, save_as: None };
     let id = id(&req)?;
-    let Index(index) = segment(&req, "index", how.what)?;
+    let index: Option<Index> = named(&req, "index")?;
     Query::parse(req.query_string())?.done()?;
     let event = stored(&shared, id).await?;
+    let Some(Index(index)) = index else { return Err(ApiError::NotFound(how.what)) };
     if !event.frames.iter().any(|f| f.index == index && f.url.is_some()) {
         return Err(ApiError::NotFound(how.what));
     }
@@ -229,11 +233,11 @@ pub(crate) async fn clip(
     shared: Data<Shared>,
     req: HttpRequest,
 ) -> Result<HttpResponse, ApiError> {
-    let id = id(&req);
+    let id = id(&req)?;
     let mut query = Query::parse(req.query_string())?;
     let download = query.flag("download").unwrap_or(false);
     query.done()?;
-    let event = stored(&shared, id?).await?;
+    let event = stored(&shared, id).await?;
     let how = Serving {
         what: "clip",
         content_type: "video/mp4",
@@ -262,11 +266,11 @@ pub(crate) async fn analyses(
     shared: Data<Shared>,
     req: HttpRequest,
 ) -> Result<Json<List<Analysis>>, ApiError> {
-    let id = id(&req);
+    let id = id(&req)?;
     let mut query = Query::parse(req.query_string())?;
     let PageQuery { page, limit } = PageQuery::read(&mut query);
     query.done()?;
-    let event = stored(&shared, id?).await?;
+    let event = stored(&shared, id).await?;
     let found = shared.state.db.analysis_page(event.id, page, limit).await?;
     Ok(Json(List::of(found, |analysis| analysis)))
 }

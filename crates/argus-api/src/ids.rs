@@ -7,15 +7,16 @@ use actix_web::HttpRequest;
 use crate::error::ApiError;
 use crate::query::percent_decode;
 
-/// The segment `name` of the path, read as an id or number.
+/// The segment `name` of the path, read as an id or number; `None` when the text is nothing that could name anything: that
+/// is told only after the faults of the values, as if it were unknown.
 ///
 /// # Errors
-/// `Malformed` when the path's encoding is broken, `NotFound` when the text is nothing that could name a `what`.
-pub(crate) fn segment<T: FromStr>(req: &HttpRequest, name: &str, what: &'static str) -> Result<T, ApiError> {
+/// `Malformed` when the path's encoding is broken.
+pub(crate) fn named<T: FromStr>(req: &HttpRequest, name: &str) -> Result<Option<T>, ApiError> {
     if percent_decode(req.uri().path()).is_none() {
         return Err(ApiError::Malformed("the path is not percent-encoded UTF-8".into()));
     }
-    req.match_info().get(name).and_then(|text| text.parse().ok()).ok_or(ApiError::NotFound(what))
+    Ok(req.match_info().get(name).and_then(|text| text.parse().ok()))
 }
 
 /// A whole number as it is written, without sign or leading zeros.

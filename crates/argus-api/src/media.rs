@@ -8,7 +8,7 @@ use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use bytes::Bytes;
 use futures_util::stream;
 use object_store::path::Path;
-use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt as _};
+use object_store::{GetOptions, GetRange, ObjectMeta, ObjectStore};
 
 use crate::error::ApiError;
 
@@ -32,6 +32,9 @@ pub(crate) const CACHE_DAY: &str = "private, max-age=86400";
 /// For files that may be replaced.
 pub(crate) const CACHE_ASK: &str = "private, no-cache";
 
+/// How often a file that is replaced while it is looked at is looked at again.
+const ATTEMPTS: usize = 4;
+
 /// Answers with the file of that key.
 ///
 /// # Errors
@@ -43,50 +46,62 @@ pub(crate) async fn serve(
     how: Serving,
 ) -> Result<HttpResponse, ApiError> {
     let path = Path::parse(key).map_err(|e| ApiError::Media(e.into()))?;
+    for _ in 0..ATTEMPTS {
+        if let Some(answer) = attempt(media, &path, req, &how).await? {
+            return Ok(answer);
+        }
+    }
+    Err(ApiError::Media(object_store::Error::Generic { store: "media", source: "the file changes all the time".into() }))
+}
+
+/// Answers with the file as it is now; `None` when another took its place before a part of it could be read.
+async fn attempt(
+    media: &dyn ObjectStore,
+    path: &Path,
+    req: &HttpRequest,
+    how: &Serving,
+) -> Result<Option<HttpResponse>, ApiError> {
     let failed = |e: object_store::Error| match e {
         object_store::Error::NotFound { .. } => ApiError::NotFound(how.what),
         e => ApiError::Media(e),
     };
-    let meta = media.head(&path).await.map_err(failed)?;
-    let tag = tag(&meta);
+    let is_head = req.method() == Method::HEAD;
+    // One look gives validator, length and bytes of one and the same file.
+    let found = media.get_opts(path, GetOptions { head: is_head, ..GetOptions::default() }).await.map_err(failed)?;
+    let (meta, tag) = (found.meta.clone(), tag(&found.meta));
     if text(req, &header::IF_NONE_MATCH).is_some_and(|given| matches(&given, &tag)) {
         let mut answer = HttpResponse::NotModified();
-        return Ok(answer
-            .insert_header((header::ETAG, tag))
-            .insert_header((header::CACHE_CONTROL, how.cache))
-            .finish());
+        answer.insert_header((header::ETAG, tag)).insert_header((header::CACHE_CONTROL, how.cache));
+        return Ok(Some(answer.finish()));
     }
     let mut answer = HttpResponseBuilder::new(StatusCode::OK);
     answer.insert_header((header::CACHE_CONTROL, how.cache)).content_type(how.content_type);
     if let Some(name) = &how.save_as {
         answer.insert_header((header::CONTENT_DISPOSITION, format!("attachment; filename=\"{name}\"")));
     }
-    let mut range = 0..meta.size;
+    let mut part = None;
     if how.ranges {
         answer.insert_header((header::ACCEPT_RANGES, "bytes"));
-        if let Some(part) = wanted(req, &meta, &tag)? {
-            range = part;
-            let place = format!("bytes {}-{}/{}", range.start, range.end - 1, meta.size);
-            answer.status(StatusCode::PARTIAL_CONTENT).insert_header((header::CONTENT_RANGE, place));
-        }
+        part = wanted(req, &meta, &tag)?;
     }
     answer.insert_header((header::ETAG, tag));
+    let Some(range) = part else {
+        if is_head || meta.size == 0 {
+            let nothing = stream::empty::<Result<Bytes, std::io::Error>>();
+            return Ok(Some(answer.body(SizedStream::new(meta.size, nothing))));
+        }
+        return Ok(Some(answer.body(SizedStream::new(meta.size, found.into_stream()))));
+    };
+    let place = format!("bytes {}-{}/{}", range.start, range.end - 1, meta.size);
+    answer.status(StatusCode::PARTIAL_CONTENT).insert_header((header::CONTENT_RANGE, place));
     let length = range.end - range.start;
-    if req.method() == Method::HEAD || length == 0 {
-        let nothing = stream::empty::<Result<Bytes, std::io::Error>>();
-        return Ok(answer.body(SizedStream::new(length, nothing)));
+    let options =
+        GetOptions { range: Some(GetRange::Bounded(range)), if_match: meta.e_tag.clone(), ..GetOptions::default() };
+    match media.get_opts(path, options).await {
+        Ok(found) if found.meta.size == meta.size => Ok(Some(answer.body(SizedStream::new(length, found.into_stream())))),
+        Ok(_) | Err(object_store::Error::Precondition { .. }) => Ok(None),
+        Err(failure) => Err(failed(failure)),
     }
-    let whole = length == meta.size;
-    let options = GetOptions { range: (!whole).then_some(GetRange::Bounded(range)), ..GetOptions::default() };
-    let found = media.get_opts(&path, options).await.map_err(failed)?;
-    if found.meta.size != meta.size {
-        // Replaced between the two looks: the length was already promised from the first.
-        return Err(ApiError::Media(object_store::Error::Generic {
-            store: "media",
-            source: "the file changed".into(),
-        }));
-    }
-    Ok(answer.body(SizedStream::new(length, found.into_stream())))
 }
 
 /// The validator of a file, in quotes.

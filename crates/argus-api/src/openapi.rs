@@ -12,7 +12,7 @@ use utoipa::openapi::{Content, Ref, RefOr, Response, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 
 use crate::error::{ErrorBody, FieldError};
-use crate::{account, cameras, cookies, events, health, journal, paths, settings, sign_in, users, ws};
+use crate::{account, api_keys, cameras, cookies, events, health, journal, paths, settings, sign_in, ssl, users, ws};
 
 /// Name of the scheme for API keys.
 const API_KEY: &str = "ApiKey";
@@ -36,11 +36,12 @@ const REFRESH: &str = "RefreshCookie";
         cameras::list, cameras::create, cameras::get, cameras::update, cameras::delete, cameras::start, cameras::stop,
         cameras::status, cameras::snapshot, cameras::test,
         events::list, events::get, events::delete, events::reanalyse, events::reanalyze, events::thumbnail, events::frame, events::clip, events::analyses,
+        api_keys::list, api_keys::create, api_keys::get, api_keys::revoke, api_keys::usage,
         sign_in::setup_status, sign_in::setup, sign_in::login, sign_in::refresh, sign_in::logout,
         account::me, account::change_password, account::sessions, account::end_others, account::end_one,
         account::ws_ticket,
         users::list, users::create, users::get, users::update, users::delete, users::reset_password,
-        journal::journal, ws::ws, health::health, settings::get, settings::put, document
+        journal::journal, ws::ws, health::health, settings::get, settings::put, ssl::status, document
     ),
     components(schemas(ErrorBody, FieldError)),
     tags(
@@ -48,6 +49,7 @@ const REFRESH: &str = "RefreshCookie";
         (name = "events", description = "What was seen"),
         (name = "auth", description = "Signing in and out"),
         (name = "users", description = "Who may sign in"),
+        (name = "api-keys", description = "Credentials of programs"),
         (name = "live", description = "What happens now"),
         (name = "system", description = "The server itself")
     ),

@@ -13,7 +13,9 @@ use argus_core::chain;
 use futures_util::FutureExt as _;
 
 use crate::auth::Rated;
+use crate::conn::{Held, Link};
 use crate::error::{ApiError, ErrorBody};
+use crate::headers;
 use crate::request_id::{self, RequestId};
 
 /// The outermost layer.
@@ -23,6 +25,7 @@ pub(crate) async fn outer<B: MessageBody + 'static>(
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let id = RequestId::of(req.headers());
     req.extensions_mut().insert(id.clone());
+    let busy = req.conn_data::<Link>().map(Link::enter);
     let (method, path, begun) = (req.method().clone(), req.path().to_owned(), Instant::now());
     let answer = AssertUnwindSafe(async move { next.call(req).await }).catch_unwind().await;
     let failure = match answer {
@@ -37,7 +40,11 @@ pub(crate) async fn outer<B: MessageBody + 'static>(
                 elapsed_ms = elapsed.as_secs_f64() * 1e3,
                 "answered"
             );
-            return Ok(answer);
+            // Until the answer is sent, the connection is not one that nothing is asked on.
+            return Ok(match busy {
+                Some(busy) => answer.map_body(|_, body| BoxBody::new(Held::new(body, busy))),
+                None => answer,
+            });
         }
         Ok(Err(failure)) => {
             tracing::error!(request.id = id.0, http.path = path, error = %failure, "request failed outside its handler");
@@ -98,6 +105,8 @@ fn finish(answer: ServiceResponse<BoxBody>, id: &RequestId) -> ServiceResponse<B
         rated.write(headers);
     }
     common_headers(headers, id);
+    headers::protect(&req, headers);
+    headers::share(&req, status, headers);
     ServiceResponse::new(req, answer)
 }
 

@@ -70,10 +70,18 @@ api! {
     RESET_PASSWORD = "/users/{id}/reset-password";
     /// Live messages by long poll.
     JOURNAL = "/journal";
+    /// The keys of programs.
+    API_KEYS = "/api-keys";
+    /// One key.
+    API_KEY = "/api-keys/{id}";
+    /// How it was used.
+    API_KEY_USAGE = "/api-keys/{id}/usage";
     /// Health of the server.
     HEALTH = "/system/health";
     /// What people set.
     SETTINGS = "/system/settings";
+    /// State of the encryption.
+    SSL_STATUS = "/system/ssl-status";
 }
 
 /// Live messages by WebSocket.

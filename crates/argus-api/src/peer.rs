@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use actix_web::HttpRequest;
 use actix_web::http::header::{self, HeaderMap};
 
+use crate::conn::Link;
 use crate::http_config::HttpConfig;
 use crate::state::shared;
 
@@ -20,7 +21,7 @@ pub(crate) fn address(req: &HttpRequest) -> Option<IpAddr> {
 
 /// Whether the caller's connection is encrypted: to this server, or to a trusted proxy that says so.
 pub(crate) fn is_tls(req: &HttpRequest) -> bool {
-    req.app_config().secure()
+    req.conn_data::<Link>().is_some_and(Link::is_tls)
         || (is_proxied(req) && last(req.headers(), PROTO).is_some_and(|proto| proto.eq_ignore_ascii_case("https")))
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use argus_core::{ApiKeyId, Timestamp};
 
 /// Length of the window.
-const WINDOW: Duration = Duration::from_secs(60);
+pub(crate) const WINDOW: Duration = Duration::from_secs(60);
 
 /// Where a key stands after a request; becomes the three headers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,8 +25,8 @@ pub(crate) struct Standing {
 }
 
 /// The windows of all keys.
-#[derive(Default)]
 pub(crate) struct Limiter {
+    length: Duration,
     /// Moments of the admitted requests of a key, oldest first, as time since some fixed moment.
     ///
     /// A plain mutex: what happens under it takes less than a microsecond.
@@ -34,20 +34,25 @@ pub(crate) struct Limiter {
 }
 
 impl Limiter {
+    /// With windows of that length.
+    pub(crate) fn new(length: Duration) -> Self {
+        Self { length, windows: Mutex::default() }
+    }
+
     /// Asks for one request of `key` at `now`, a time that never runs backwards; `wall` is the same moment on the clock.
     pub(crate) fn admit(&self, key: ApiKeyId, limit: u32, now: Duration, wall: Timestamp) -> Standing {
         let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
         let window = windows.entry(key).or_default();
         // Workers read the time before they take the lock, so the order of arrival here may differ from that of time.
         let now = window.back().map_or(now, |&newest| now.max(newest));
-        drop_old(window, now);
+        drop_old(window, self.length, now);
         let used = u32::try_from(window.len()).unwrap_or(u32::MAX);
         let admitted = used < limit;
         if admitted {
             window.push_back(now);
         }
         let used = u32::try_from(window.len()).unwrap_or(u32::MAX);
-        let wait = window.front().map_or(WINDOW, |&oldest| (oldest + WINDOW).saturating_sub(now));
+        let wait = window.front().map_or(self.length, |&oldest| (oldest + self.length).saturating_sub(now));
         let until = wall.plus(wait).as_micros();
         Standing {
             admitted,
@@ -58,19 +63,22 @@ impl Limiter {
         }
     }
 
-    /// Forgets keys without a request in the window.
+    /// Forgets keys without a request in the window, and gives back the memory of busier times.
     pub(crate) fn sweep(&self, now: Duration) {
         let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
         windows.retain(|_, window| {
-            drop_old(window, now);
+            drop_old(window, self.length, now);
+            if window.capacity() > 64 + 4 * window.len() {
+                window.shrink_to(2 * window.len());
+            }
             !window.is_empty()
         });
     }
 }
 
-/// Drops what is 60 s old or older.
-fn drop_old(window: &mut VecDeque<Duration>, now: Duration) {
-    while window.front().is_some_and(|&t| t + WINDOW <= now) {
+/// Drops what is as old as the window is long, or older.
+fn drop_old(window: &mut VecDeque<Duration>, length: Duration, now: Duration) {
+    while window.front().is_some_and(|&t| t + length <= now) {
         window.pop_front();
     }
 }
@@ -91,7 +99,7 @@ mod tests {
 
     #[test]
     fn the_window_slides() {
-        let (limiter, key) = (Limiter::default(), ApiKeyId::new(wall(0)));
+        let (limiter, key) = (Limiter::new(WINDOW), ApiKeyId::new(wall(0)));
         for (ms, remaining) in [(500, 2), (1_000, 1), (20_000, 0)] {
             let s = ask(&limiter, key, ms);
             assert_eq!((s.admitted, s.remaining, s.reset_s), (true, remaining, 1_766_485_861), "{ms}");
@@ -107,7 +115,7 @@ mod tests {
 
     #[test]
     fn a_request_leaves_at_exactly_60_s() {
-        let (limiter, key) = (Limiter::default(), ApiKeyId::new(wall(0)));
+        let (limiter, key) = (Limiter::new(WINDOW), ApiKeyId::new(wall(0)));
         for _ in 0..3 {
             assert!(ask(&limiter, key, 0).admitted);
         }
@@ -117,7 +125,7 @@ mod tests {
 
     #[test]
     fn keys_do_not_share_and_are_forgotten() {
-        let limiter = Limiter::default();
+        let limiter = Limiter::new(WINDOW);
         let (a, b) = (ApiKeyId::new(wall(0)), ApiKeyId::new(wall(1)));
         for _ in 0..3 {
             assert!(ask(&limiter, a, 0).admitted);
@@ -129,7 +137,7 @@ mod tests {
 
     #[test]
     fn exactly_the_limit_is_admitted_whatever_the_threads() {
-        let (limiter, key) = (Arc::new(Limiter::default()), ApiKeyId::new(wall(0)));
+        let (limiter, key) = (Arc::new(Limiter::new(WINDOW)), ApiKeyId::new(wall(0)));
         let threads: Vec<_> = (0..8u64)
             .map(|n| {
                 let limiter = Arc::clone(&limiter);

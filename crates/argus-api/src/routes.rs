@@ -3,11 +3,15 @@
 
 use actix_web::dev::Handler;
 use actix_web::guard;
+use actix_web::http::{Method, header};
 use actix_web::web::{self, ServiceConfig};
-use actix_web::{FromRequest, Resource, Responder};
+use actix_web::{FromRequest, HttpRequest, HttpResponse, Resource, Responder};
 
 use crate::error::ApiError;
-use crate::{account, cameras, events, health, journal, openapi, paths, settings, sign_in, users, ws};
+use crate::state::shared;
+use crate::{
+    account, api_keys, cameras, events, health, journal, openapi, paths, settings, sign_in, ssl, users, ws,
+};
 
 /// Registers every route. Fixed names come before the ids that they compete with.
 pub(crate) fn configure(config: &mut ServiceConfig) {
@@ -26,6 +30,12 @@ pub(crate) fn configure(config: &mut ServiceConfig) {
     Route::at(paths::EVENT_FRAME).get(events::frame).register(config);
     Route::at(paths::EVENT_CLIP).get(events::clip).register(config);
     Route::at(paths::EVENT_ANALYSES).get(events::analyses).register(config);
+    Route::at(paths::API_KEYS).get(api_keys::list).post(api_keys::create).register(config);
+    Route::at(paths::API_KEY).get(api_keys::get).delete(api_keys::revoke).register(config);
+    Route::at(paths::API_KEY_USAGE).get(api_keys::usage).register(config);
+    Route::at(paths::HEALTH).get(health::health).register(config);
+    Route::at(paths::SETTINGS).get(settings::get).put(settings::put).register(config);
+    Route::at(paths::SSL_STATUS).get(ssl::status).register(config);
     Route::at(paths::SETUP_STATUS).get(sign_in::setup_status).register(config);
     Route::at(paths::SETUP).post(sign_in::setup).register(config);
     Route::at(paths::LOGIN).post(sign_in::login).register(config);
@@ -40,8 +50,6 @@ pub(crate) fn configure(config: &mut ServiceConfig) {
     Route::at(paths::USER).get(users::get).put(users::update).delete(users::delete).register(config);
     Route::at(paths::RESET_PASSWORD).post(users::reset_password).register(config);
     Route::at(paths::JOURNAL).get(journal::journal).register(config);
-    Route::at(paths::HEALTH).get(health::health).register(config);
-    Route::at(paths::SETTINGS).get(settings::get).put(settings::put).register(config);
     Route::at(paths::WS).get(ws::ws).register(config);
     Route::at(paths::OPENAPI).get(openapi::document).register(config);
 }
@@ -105,9 +113,16 @@ impl Route {
 
     fn register(self, config: &mut ServiceConfig) {
         let allow = self.allow.join(", ");
-        let refuse = move || {
+        let refuse = move |req: HttpRequest| {
             let allow = allow.clone();
-            async move { Err::<&'static str, _>(ApiError::MethodNotAllowed { allow }) }
+            async move {
+                // Browsers ask what the pages of other origins may do, where any may do something.
+                if req.method() == Method::OPTIONS && !shared(&req).state.http.cors_origins.is_empty() {
+                    let allow = format!("{allow}, OPTIONS");
+                    return Ok(HttpResponse::NoContent().insert_header((header::ALLOW, allow)).finish());
+                }
+                Err(ApiError::MethodNotAllowed { allow })
+            }
         };
         config.service(self.resource.default_service(web::to(refuse)));
     }

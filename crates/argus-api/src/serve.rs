@@ -2,25 +2,37 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::pin::pin;
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use actix_web::dev::Server;
+use actix_http::error::DispatchError;
+use actix_http::{Extensions, HttpService, Protocol};
+use actix_server::{GracefulShutdownSignal, Server};
+use actix_service::{IntoServiceFactory as _, ServiceFactory, ServiceFactoryExt as _, fn_service, map_config};
+use actix_web::App;
+use actix_web::dev::AppConfig;
 use actix_web::middleware::from_fn;
-use actix_web::web::{self, Data};
-use actix_web::{App, HttpServer};
-use tokio::time::{MissedTickBehavior, interval};
+use actix_web::web::{self, Data, ServiceConfig};
+use tokio::net::TcpStream;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio_rustls::TlsAcceptor;
 
+use crate::conn::{Conn, Limits, Stream};
 use crate::error::ApiError;
+use crate::key_cache::KeyCache;
 use crate::outer::outer;
 use crate::rate::Limiter;
-use crate::routes;
 use crate::state::{Accounts, AppState, Shared};
+use crate::tls::Certificates;
 use crate::usage::Usage;
+use crate::{routes, ssl};
 
 /// How long requests that are being answered may take once the server stops, seconds.
 const STOP_S: u64 = 3;
 /// Most workers; each is a thread.
 const WORKERS: usize = 4;
+/// How long a client may take to agree on a cipher.
+const HANDSHAKE: Duration = Duration::from_secs(5);
 
 /// Where it listens when nothing is said.
 const PORT: u16 = 8000;
@@ -29,28 +41,42 @@ const PORT: u16 = 8000;
 /// Without any, port 8000 of all this machine's addresses, IPv6 where there is any.
 ///
 /// # Errors
-/// `Bind` when an address is not available.
+/// `Bind` when an address is not available, `Certificate` when the certificate or its key cannot be used.
 pub fn bind(state: AppState, addrs: &[SocketAddr]) -> Result<Bound, ApiError> {
-    if addrs.is_empty() {
-        let any = |ip: IpAddr| SocketAddr::new(ip, PORT);
-        return bind(state.clone(), &[any(Ipv6Addr::UNSPECIFIED.into())])
-            .or_else(|_no_ipv6| bind(state, &[any(Ipv4Addr::UNSPECIFIED.into())]));
-    }
-    let mut listeners = Vec::with_capacity(addrs.len());
-    let mut bound = Vec::with_capacity(addrs.len());
-    for &addr in addrs {
+    let tls = state.http.tls.as_ref().map(Certificates::load).transpose()?;
+    let listeners = if addrs.is_empty() {
+        let any = |ip: IpAddr| Listener::bind(SocketAddr::new(ip, PORT)).map(|one| vec![one]);
+        any(Ipv6Addr::UNSPECIFIED.into()).or_else(|_no_ipv6| any(Ipv4Addr::UNSPECIFIED.into()))?
+    } else {
+        addrs.iter().map(|&addr| Listener::bind(addr)).collect::<Result<_, _>>()?
+    };
+    let redirect = state.http.tls.as_ref().and_then(|tls| tls.redirect_listen);
+    let redirect = redirect.map(Listener::bind).transpose()?;
+    let addrs = listeners.iter().map(|l| l.addr).collect();
+    Ok(Bound { state, tls, listeners, redirect, addrs })
+}
+
+/// A socket that listens, with its real port.
+struct Listener {
+    socket: TcpListener,
+    addr: SocketAddr,
+}
+
+impl Listener {
+    fn bind(addr: SocketAddr) -> Result<Self, ApiError> {
         let taken = |source| ApiError::Bind { addr, source };
-        let listener = TcpListener::bind(addr).map_err(taken)?;
-        bound.push(listener.local_addr().map_err(taken)?);
-        listeners.push(listener);
+        let socket = TcpListener::bind(addr).map_err(taken)?;
+        let addr = socket.local_addr().map_err(taken)?;
+        Ok(Self { socket, addr })
     }
-    Ok(Bound { state, listeners, addrs: bound })
 }
 
 /// An interface that listens and does not answer yet.
 pub struct Bound {
     state: AppState,
-    listeners: Vec<TcpListener>,
+    tls: Option<Arc<Certificates>>,
+    listeners: Vec<Listener>,
+    redirect: Option<Listener>,
     addrs: Vec<SocketAddr>,
 }
 
@@ -67,6 +93,18 @@ impl Bound {
         &self.addrs
     }
 
+    /// Where plain HTTP is sent to HTTPS.
+    #[must_use]
+    pub fn redirect_addr(&self) -> Option<SocketAddr> {
+        self.redirect.as_ref().map(|l| l.addr)
+    }
+
+    /// `https` or `http`.
+    #[must_use]
+    pub fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "https" } else { "http" }
+    }
+
     /// Answers requests until `state.shutdown` is cancelled: sockets are closed, long polls answered, what is being
     /// answered is finished within 3 s, and the use of keys is written down. Calls of the running system are made on the
     /// runtime that polls this.
@@ -78,16 +116,22 @@ impl Bound {
         let shared = Data::new(Shared {
             accounts: Accounts::new(&self.state.sign_in),
             state: self.state,
-            limiter: Limiter::default(),
+            limiter: Limiter::new(timing.window),
             usage: Usage::default(),
+            keys: KeyCache::default(),
             begun: Instant::now(),
             runtime: tokio::runtime::Handle::current(),
+            tls: self.tls,
+            port: self.addrs.first().map_or(PORT, SocketAddr::port),
         });
-        let server = start(self.listeners, &shared)?;
+        let server = start(self.listeners, self.redirect, &shared)?;
         let handle = server.handle();
         let mut server = pin!(server);
         let mut bookkeeping = interval(timing.usage);
-        bookkeeping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut certificate = interval(timing.certificate);
+        for timer in [&mut bookkeeping, &mut certificate] {
+            timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        }
         let mut stopping = false;
         let served = loop {
             tokio::select! {
@@ -102,6 +146,12 @@ impl Bound {
                     shared.limiter.sweep(shared.begun.elapsed());
                     shared.accounts.activity.flush(&shared.state.db).await;
                     shared.accounts.attempts.sweep(shared.state.clock.now());
+                    shared.keys.sweep(shared.begun.elapsed());
+                }
+                _ = certificate.tick() => {
+                    if let Some(tls) = &shared.tls {
+                        tls.reload().await;
+                    }
                 }
             }
         };
@@ -111,22 +161,82 @@ impl Bound {
     }
 }
 
+/// What is spoken on a socket.
+#[derive(Clone)]
+enum Speaks {
+    Http,
+    Https(TlsAcceptor),
+    /// Plain HTTP, answered with the way to HTTPS.
+    Redirect,
+}
+
 /// Starts the workers. Apart from the rest, because what builds a server may not cross threads, and the server may.
-fn start(listeners: Vec<TcpListener>, shared: &Data<Shared>) -> Result<Server, ApiError> {
-    let app = Data::clone(shared);
+fn start(listeners: Vec<Listener>, redirect: Option<Listener>, shared: &Data<Shared>) -> Result<Server, ApiError> {
     let workers = std::thread::available_parallelism().map_or(1, usize::from).min(WORKERS);
-    let mut server = HttpServer::new(move || {
-        App::new()
-            .app_data(Data::clone(&app))
-            .configure(routes::configure)
-            .default_service(web::to(routes::unknown))
-            .wrap(from_fn(outer))
-    })
-    .workers(workers)
-    .disable_signals()
-    .shutdown_timeout(STOP_S);
-    for listener in listeners {
-        server = server.listen(listener).map_err(ApiError::Serve)?;
+    let mut server = Server::build().workers(workers).disable_signals().shutdown_timeout(STOP_S);
+    let speaks = match &shared.tls {
+        Some(tls) => Speaks::Https(TlsAcceptor::from(Arc::new(tls.acceptor()?))),
+        None => Speaks::Http,
+    };
+    let all = listeners.into_iter().map(|l| (l, speaks.clone())).chain(redirect.map(|l| (l, Speaks::Redirect)));
+    for (listener, speaks) in all {
+        let (shared, stopping) = (Data::clone(shared), server.graceful_shutdown_signal());
+        let make = move || service(&shared, speaks.clone(), stopping.clone());
+        server = server.listen(format!("http-{}", listener.addr), listener.socket, make).map_err(ApiError::Serve)?;
     }
     Ok(server.run())
+}
+
+/// What one worker does with the connections of one socket.
+fn service(
+    shared: &Data<Shared>,
+    speaks: Speaks,
+    stopping: GracefulShutdownSignal,
+) -> impl ServiceFactory<TcpStream, Config = (), Response = (), Error = DispatchError, InitError = ()> + use<> {
+    let timing = shared.state.timing;
+    let limits = Limits { head: timing.head, stall: timing.stall };
+    let runtime = shared.runtime.clone();
+    let (routes, other): (fn(&mut ServiceConfig), _) = match speaks {
+        Speaks::Redirect => (|_: &mut ServiceConfig| {}, web::to(ssl::redirect)),
+        Speaks::Http | Speaks::Https(_) => (routes::configure, web::to(routes::unknown)),
+    };
+    let app = App::new().app_data(Data::clone(shared)).configure(routes).default_service(other).wrap(from_fn(outer));
+    let app = app.into_factory().map_err(|failure: actix_web::Error| failure.error_response());
+    let http = HttpService::build()
+        .graceful_shutdown_signal(move || {
+            let stopping = stopping.clone();
+            async move { stopping.notified().await }
+        })
+        .client_request_timeout(timing.head)
+        .on_connect_ext(|conn: &Conn, data: &mut Extensions| {
+            data.insert(conn.link());
+        })
+        .finish(map_config(app, |()| AppConfig::default()));
+    fn_service(move |tcp: TcpStream| {
+        let (speaks, runtime) = (speaks.clone(), runtime.clone());
+        async move {
+            let peer = tcp.peer_addr().ok();
+            // Messages are small and due at once.
+            tcp.set_nodelay(true).map_err(DispatchError::Io)?;
+            let (stream, protocol) = match speaks {
+                Speaks::Http | Speaks::Redirect => (Stream::Plain(tcp), Protocol::Http1),
+                Speaks::Https(acceptor) => encrypted(&acceptor, tcp).await?,
+            };
+            Ok((Conn::new(stream, limits, runtime), protocol, peer))
+        }
+    })
+    .and_then(http)
+}
+
+/// Agrees with the client on a cipher and on the version of HTTP.
+async fn encrypted(acceptor: &TlsAcceptor, tcp: TcpStream) -> Result<(Stream, Protocol), DispatchError> {
+    let accepted = timeout(HANDSHAKE, acceptor.accept(tcp)).await;
+    let accepted = accepted.unwrap_or_else(|_elapsed| Err(std::io::ErrorKind::TimedOut.into()));
+    let stream = accepted.map_err(|failure| {
+        tracing::debug!(error = %failure, "no TLS connection came about");
+        DispatchError::Io(failure)
+    })?;
+    let is_h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+    let protocol = if is_h2 { Protocol::Http2 } else { Protocol::Http1 };
+    Ok((Stream::Tls(Box::new(stream)), protocol))
 }

@@ -18,9 +18,11 @@ use crate::activity::Activity;
 use crate::attempts::Attempts;
 use crate::error::ApiError;
 use crate::http_config::HttpConfig;
+use crate::key_cache::KeyCache;
 use crate::passwords::Passwords;
-use crate::rate::Limiter;
+use crate::rate::{Limiter, WINDOW};
 use crate::tickets::Tickets;
+use crate::tls::Certificates;
 use crate::usage::Usage;
 
 /// What the interface is made of: given once, at the start.
@@ -80,6 +82,14 @@ pub struct Timing {
     pub usage: Duration,
     /// How long a request's body may take to arrive.
     pub body: Duration,
+    /// How long a connection may take to ask for something, from its beginning or from the end of the last answer.
+    pub head: Duration,
+    /// How long a client may refuse to take what it is sent.
+    pub stall: Duration,
+    /// Length of the window of the rate limit.
+    pub window: Duration,
+    /// How often the certificate's files are looked at.
+    pub certificate: Duration,
 }
 
 impl Default for Timing {
@@ -90,6 +100,10 @@ impl Default for Timing {
             recheck: Duration::from_secs(3),
             usage: Duration::from_secs(2),
             body: Duration::from_secs(30),
+            head: Duration::from_secs(10),
+            stall: Duration::from_secs(90),
+            window: WINDOW,
+            certificate: Duration::from_secs(5),
         }
     }
 }
@@ -99,8 +113,13 @@ pub(crate) struct Shared {
     pub(crate) state: AppState,
     pub(crate) limiter: Limiter,
     pub(crate) usage: Usage,
+    pub(crate) keys: KeyCache,
     /// The moment from which the limiter counts.
     pub(crate) begun: Instant,
+    /// Certificate and key, where TLS is spoken.
+    pub(crate) tls: Option<Arc<Certificates>>,
+    /// The first port that is listened on.
+    pub(crate) port: u16,
     /// The runtime of [`Bound::run`](crate::Bound::run), where the running system lives.
     pub(crate) runtime: tokio::runtime::Handle,
     pub(crate) accounts: Accounts,

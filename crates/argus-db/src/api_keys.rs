@@ -1,5 +1,7 @@
 //! API keys: only the hash of a key is kept.
 
+use std::sync::atomic::Ordering;
+
 use argus_core::api_key::{ApiKey, NewApiKey};
 use argus_core::{ApiKeyId, Timestamp, UserId};
 use diesel::prelude::*;
@@ -171,15 +173,24 @@ impl Database {
     /// # Errors
     /// `NotFound`.
     pub async fn api_key_revoke(&self, id: ApiKeyId, now: Timestamp) -> Result<ApiKey, DbError> {
-        self.write(move |tx| {
+        let revoked = self.write(move |tx| {
             let key = api_key::table.find(id.to_string());
             diesel::update(key.filter(api_key::revoked_us.is_null()))
                 .set(api_key::revoked_us.eq(Some(now.as_micros())))
                 .execute(tx.conn)?;
             let row: Option<ApiKeyRow> = api_key::table.find(id.to_string()).first(tx.conn).optional()?;
             row.ok_or(DbError::NotFound { what: WHAT })?.key(now)
-        })
-        .await
+        });
+        let revoked = revoked.await;
+        self.inner.revocations.fetch_add(1, Ordering::Release);
+        revoked
+    }
+
+    /// A number that changes whenever a key was revoked through this handle or one of its clones: what was read before,
+    /// with an older number, may be out of date.
+    #[must_use]
+    pub fn api_key_revocations(&self) -> u64 {
+        self.inner.revocations.load(Ordering::Acquire)
     }
 
     /// Adds up the use of keys. Keys that are gone are passed over.

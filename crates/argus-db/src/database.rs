@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use argus_core::Invalid;
@@ -91,6 +92,8 @@ pub(crate) struct Inner {
     pub(crate) wait: Duration,
     pub(crate) sealer: Sealer,
     pub(crate) journal: JournalCache,
+    /// Grows with every key that is revoked, after that was stored.
+    pub(crate) revocations: AtomicU64,
 }
 
 /// The database. Clones are the same database.
@@ -131,7 +134,8 @@ impl Database {
                 #[cfg(feature = "postgres")]
                 DbUrl::Postgres(_) => read.clone(),
             };
-            let inner = Inner { read, write, wait, sealer: Sealer::new(&seal_ring), journal: JournalCache::new(newest) };
+            let (sealer, journal) = (Sealer::new(&seal_ring), JournalCache::new(newest));
+            let inner = Inner { read, write, wait, sealer, journal, revocations: AtomicU64::new(0) };
             Ok(Self { inner: Arc::new(inner) })
         })
         .await

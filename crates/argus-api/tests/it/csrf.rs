@@ -91,7 +91,7 @@ async fn a_refused_logout_ends_nothing() {
 #[tokio::test]
 async fn allowed_origins_may() {
     let cors_origins = vec!["https://home.example".parse().unwrap()];
-    let server = Server::start_configured(Timing::default(), HttpConfig { cors_origins, ..HttpConfig::default() }).await;
+    let server = Server::start_as(Timing::default(), HttpConfig { cors_origins, ..HttpConfig::default() }).await;
     person(&server, "ada", "admin").await;
     let ada = login(&server, "ada", PASSWORD).await;
     send(with_cookie(&server, &ada, "a").header("origin", "https://home.example")).await.expect(201);

@@ -2,11 +2,17 @@
 //! of the running system one that only keeps books.
 
 #[cfg(test)]
+mod abuse;
+#[cfg(test)]
+mod api_keys;
+#[cfg(test)]
 mod auth;
 #[cfg(test)]
 mod bodies;
 #[cfg(test)]
 mod cameras;
+#[cfg(test)]
+mod cors;
 #[cfg(test)]
 mod csrf;
 #[cfg(test)]
@@ -24,6 +30,8 @@ mod outer;
 #[cfg(test)]
 mod people;
 #[cfg(test)]
+mod proxies;
+#[cfg(test)]
 mod rate;
 #[cfg(test)]
 mod sessions;
@@ -38,6 +46,8 @@ mod support;
 mod sweep;
 #[cfg(test)]
 mod tickets;
+#[cfg(test)]
+mod tls;
 #[cfg(test)]
 mod users;
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! The rate limit as clients see it.
 
+use std::time::Duration;
+
 use argus_core::api_key::Scope;
 use futures_util::future::join_all;
 use reqwest::Method;
@@ -55,4 +57,58 @@ async fn every_answer_to_a_valid_key_tells_where_it_stands() {
     assert_eq!(standing(&ask("/cameras").await).1, 3, "the router's own answers did not count");
     let bare = send(server.bare(Method::GET, "/system/health")).await;
     assert_eq!(standing(&bare).0, -1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_32_clients_exactly_the_limit_is_admitted() {
+    let server = Server::start().await;
+    let (key, _) = server.key_limited(&[Scope::ReadCameras], 100).await;
+    // Each with a connection of its own, ten requests one after the other.
+    let clients = (0..32).map(|_| {
+        let (client, url, key) = (crate::support::client(), server.url("/cameras?limit=1"), key.clone());
+        tokio::spawn(async move {
+            let mut answers = Vec::new();
+            for _ in 0..10 {
+                answers.push(send(client.get(&url).header("x-api-key", &key)).await);
+            }
+            answers
+        })
+    });
+    let answers: Vec<Answer> = join_all(clients).await.into_iter().flat_map(Result::unwrap).collect();
+    let mut remaining: Vec<i64> = answers.iter().filter(|a| a.status == 200).map(|a| standing(a).1).collect();
+    remaining.sort_unstable();
+    assert_eq!(remaining, (0..100).collect::<Vec<_>>());
+    assert_eq!(answers.iter().filter(|a| a.status == 429).count(), 220);
+    let resets: Vec<i64> = answers.iter().map(|a| standing(a).2).collect();
+    let spread = resets.iter().max().unwrap() - resets.iter().min().unwrap();
+    // The clock of this server stands, so what differs is how long ago the first request was.
+    assert!(spread <= 20, "the oldest request is the same for all: {spread}");
+}
+
+#[tokio::test]
+async fn waiting_as_long_as_told_is_enough_for_one_more() {
+    let timing = argus_api::Timing { window: Duration::from_millis(1500), ..argus_api::Timing::default() };
+    let server = Server::start_with(timing).await;
+    let (key, _) = server.key_limited(&[Scope::ReadCameras], 2).await;
+    let ask = || send(server.bare(Method::GET, "/cameras").header("x-api-key", &key));
+    ask().await.expect(200);
+    ask().await.expect(200);
+    let refused = ask().await;
+    refused.expect(429);
+    let wait: u64 = refused.header("retry-after").parse().unwrap();
+    assert!((1..=2).contains(&wait), "{wait}");
+    tokio::time::sleep(Duration::from_secs(wait)).await;
+    ask().await.expect(200);
+}
+
+#[tokio::test]
+async fn open_endpoints_count_and_refuse_too() {
+    let server = Server::start().await;
+    let (key, _) = server.key_limited(&[Scope::ReadCameras], 1).await;
+    let ask = || send(server.bare(Method::GET, "/system/health").header("x-api-key", &key));
+    assert_eq!(standing(&ask().await).1, 0);
+    let refused = ask().await;
+    refused.expect(429);
+    assert_eq!((standing(&refused).0, standing(&refused).1), (1, 0));
+    send(server.bare(Method::GET, "/system/health")).await.expect(200);
 }

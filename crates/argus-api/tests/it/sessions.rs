@@ -45,7 +45,7 @@ async fn a_sign_in_gives_a_token_and_two_cookies() {
 #[tokio::test]
 async fn cookies_are_secure_behind_a_proxy_that_speaks_tls() {
     let trusted_proxies = vec![network("127.0.0.1").unwrap()];
-    let server = Server::start_configured(Timing::default(), HttpConfig { trusted_proxies, ..HttpConfig::default() }).await;
+    let server = Server::start_as(Timing::default(), HttpConfig { trusted_proxies, ..HttpConfig::default() }).await;
     person(&server, "ada", "viewer").await;
     let login = || server.bare(Method::POST, "/auth/login").json(&json!({"username": "ada", "password": PASSWORD}));
     let secure = |lines: Vec<String>| lines.iter().all(|line| line.ends_with("; SameSite=Lax; Secure"));
@@ -117,7 +117,7 @@ async fn five_failures_close_the_door() {
 #[tokio::test]
 async fn an_address_has_fifty_failures_and_ipv6_counts_by_its_64() {
     let trusted_proxies = vec![network("127.0.0.1").unwrap()];
-    let server = Server::start_configured(Timing::default(), HttpConfig { trusted_proxies, ..HttpConfig::default() }).await;
+    let server = Server::start_as(Timing::default(), HttpConfig { trusted_proxies, ..HttpConfig::default() }).await;
     let attempt = |from: String, name: String| {
         let body = json!({"username": name, "password": "wrong"});
         send(server.bare(Method::POST, "/auth/login").header("x-forwarded-for", from).json(&body))

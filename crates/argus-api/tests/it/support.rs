@@ -1,6 +1,7 @@
 //! A server to be asked, and what is asked of it.
 
 use std::collections::{HashMap, VecDeque};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -176,10 +177,18 @@ impl Control for Books {
     }
 }
 
+/// A client that takes any certificate and follows nowhere.
+pub(crate) fn client() -> reqwest::Client {
+    let builder = reqwest::Client::builder().no_proxy().timeout(PATIENCE);
+    builder.redirect(reqwest::redirect::Policy::none()).danger_accept_invalid_certs(true).tls_info(true).build().unwrap()
+}
+
 /// A running server. It stops when it is dropped, and tests of stopping ask for it.
 pub(crate) struct Server {
     pub(crate) base: String,
     pub(crate) port: u16,
+    /// Where plain HTTP is sent to HTTPS.
+    pub(crate) redirect: Option<SocketAddr>,
     pub(crate) db: Database,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) control: Arc<Books>,
@@ -262,10 +271,15 @@ impl Server {
     }
 
     pub(crate) async fn start_with(timing: Timing) -> Self {
-        Self::start_configured(timing, HttpConfig::default()).await
+        Self::start_as(timing, HttpConfig::default()).await
     }
 
-    pub(crate) async fn start_configured(timing: Timing, http: HttpConfig) -> Self {
+    /// How it meets the network.
+    pub(crate) async fn start_http(http: HttpConfig) -> Self {
+        Self::start_as(Timing::default(), http).await
+    }
+
+    pub(crate) async fn start_as(timing: Timing, http: HttpConfig) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let setup_file = Some(folder.path().join("setup-token"));
         std::fs::write(folder.path().join("setup-token"), SETUP_TOKEN).unwrap();
@@ -298,9 +312,11 @@ impl Server {
         };
         let bound = bind(state, &["127.0.0.1:0".parse().unwrap()]).unwrap();
         let port = bound.addrs()[0].port();
+        let (scheme, redirect) = (bound.scheme(), bound.redirect_addr());
         let running = tokio::spawn(async move { bound.run().await.unwrap() });
         let mut server = Self {
-            base: format!("http://127.0.0.1:{port}"),
+            base: format!("{scheme}://127.0.0.1:{port}"),
+            redirect,
             port,
             db,
             clock,
@@ -308,7 +324,7 @@ impl Server {
             admin: String::new(),
             shutdown,
             media,
-            client: reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().unwrap(),
+            client: client(),
             running: Some(running),
             folder,
         };

@@ -22,7 +22,9 @@ on_both! {
         assert!(key.is_active && key.scopes == [Scope::ReadEvents, Scope::Admin]);
         assert!(!t.db.api_key_by_hash(&[1; 32], at(100)).await.unwrap().unwrap().is_active);
         assert_eq!(t.db.api_key_by_hash(&[2; 32], at(0)).await.unwrap(), None);
+        let before = t.db.api_key_revocations();
         let revoked = t.db.api_key_revoke(key.id, at(5)).await.unwrap();
+        assert_ne!(t.db.clone().api_key_revocations(), before);
         assert_eq!((revoked.is_active, revoked.revoked_at), (false, Some(at(5))));
         let again = t.db.api_key_revoke(key.id, at(9)).await.unwrap();
         assert_eq!(again.revoked_at, Some(at(5)));
