@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::camera::{Camera, CameraConfig, Source};
 use crate::describe::{DescribeOutcome, DescribeRequest};
 use crate::status::{CameraLive, CameraState, FaultKind};
+use crate::storage::StorageReport;
 use crate::{CameraId, Classify, ErrorClass, EventId, Faults, Invalid, Picture, Timestamp};
 
 /// Opens cameras. The real one is argus-capture's; tests may have their own.
@@ -266,6 +267,12 @@ pub trait Control: Send + Sync {
 
     /// Health of what runs, by component, for `/system/health`.
     async fn health(&self) -> Health;
+
+    /// What everything that is kept takes up, for `/system/storage`.
+    ///
+    /// # Errors
+    /// `Failed` when the database does not answer.
+    async fn storage(&self) -> Result<StorageReport, ControlError>;
 }
 
 /// A failure of [`Control`].

@@ -91,6 +91,8 @@ pub(crate) struct Inner {
     pub(crate) wait: Duration,
     pub(crate) sealer: Sealer,
     pub(crate) journal: JournalCache,
+    /// The file of SQLite.
+    pub(crate) file: Option<PathBuf>,
 }
 
 /// The database. Clones are the same database.
@@ -131,7 +133,13 @@ impl Database {
                 #[cfg(feature = "postgres")]
                 DbUrl::Postgres(_) => read.clone(),
             };
-            let inner = Inner { read, write, wait, sealer: Sealer::new(&seal_key), journal: JournalCache::new(newest) };
+            let file = match url {
+                DbUrl::Sqlite(path) => Some(path),
+                #[cfg(feature = "postgres")]
+                DbUrl::Postgres(_) => None,
+            };
+            let sealer = Sealer::new(&seal_key);
+            let inner = Inner { read, write, wait, sealer, journal: JournalCache::new(newest), file };
             Ok(Self { inner: Arc::new(inner) })
         })
         .await

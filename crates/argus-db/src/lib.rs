@@ -39,10 +39,12 @@ mod jobs;
 mod journal;
 mod migrate;
 mod page;
+mod retention;
 mod schema;
 mod seal;
 mod search;
 mod settings;
+mod storage;
 #[cfg(test)]
 mod tests;
 mod value;
@@ -54,11 +56,12 @@ pub use data_dir::DataDir;
 pub use database::{Database, DatabaseConfig, DbUrl};
 pub use error::DbError;
 pub use events::{
-    ClipState, DescriptionPlan, EventChange, EventFilter, EventPage, FramesState, NewFrame, Paging, Sort, StoredFrame,
-    UnfinishedEvent,
+    ClipState, DescriptionPlan, EventChange, EventFilter, EventPage, FramesState, MediaFound, NewFrame, Paging, Sort,
+    StoredFrame, UnfinishedEvent,
 };
 pub use jobs::{Job, JobCounts};
-pub use journal::{JournalBounds, JournalEntry};
+pub use journal::{Audience, JournalBounds, JournalEntry};
 pub use migrate::Migrator;
 pub use page::Page;
+pub use retention::{Expired, MediaRow};
 pub use seal::SealKey;

@@ -3,7 +3,25 @@
 //! `event` leaves out the row number that the full-text index of SQLite needs and the word list of PostgreSQL: only
 //! `search.rs` names them.
 
-use diesel::{allow_tables_to_appear_in_same_query, table};
+use diesel::{table! {
+    media_usage (camera_id) {
+        camera_id -> Text,
+        thumbnails_bytes -> BigInt,
+        frames_bytes -> BigInt,
+        clips_bytes -> BigInt,
+        frames -> BigInt,
+        clips -> BigInt,
+    }
+}
+
+table! {
+    media_trash (prefix) {
+        prefix -> Text,
+        at_us -> BigInt,
+    }
+}
+
+allow_tables_to_appear_in_same_query, table};
 
 table! {
     camera (id) {
@@ -84,6 +102,8 @@ table! {
         clip_from_us -> Nullable<BigInt>,
         clip_until_us -> Nullable<BigInt>,
         frames_state -> Text,
+        thumb_bytes -> Nullable<BigInt>,
+        media_bytes -> BigInt,
     }
 }
 
@@ -163,6 +183,7 @@ table! {
         camera_id -> Nullable<Text>,
         event_id -> Nullable<Text>,
         data -> Text,
+        notice -> Nullable<Text>,
     }
 }
 
@@ -201,6 +222,24 @@ table! {
         name -> Text,
         json -> Text,
         updated_us -> BigInt,
+    }
+}
+
+table! {
+    media_usage (camera_id) {
+        camera_id -> Text,
+        thumbnails_bytes -> BigInt,
+        frames_bytes -> BigInt,
+        clips_bytes -> BigInt,
+        frames -> BigInt,
+        clips -> BigInt,
+    }
+}
+
+table! {
+    media_trash (prefix) {
+        prefix -> Text,
+        at_us -> BigInt,
     }
 }
 
