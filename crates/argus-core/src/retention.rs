@@ -8,38 +8,12 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::Timestamp;
+use crate::settings::Retention;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// What is aimed at after a file could not be written for lack of room, when no more is asked for: one or two clips.
 const ROOM_BYTES: u64 = 32 << 20;
-
-/// The group `retention` of the settings (contract 12.2).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RetentionRules {
-    /// Events older than that go; `None`: never.
-    pub events_days: Option<u32>,
-    /// Media older than that go, their events stay; `None`: with the event.
-    pub media_days: Option<u32>,
-    /// Most bytes of media; `None`: no limit.
-    pub max_media_bytes: Option<u64>,
-    /// What stays free on the disk of the media.
-    pub min_free_bytes: u64,
-    /// Messages older than that go.
-    pub journal_days: u32,
-}
-
-impl Default for RetentionRules {
-    fn default() -> Self {
-        Self {
-            events_days: Some(30),
-            media_days: None,
-            max_media_bytes: None,
-            min_free_bytes: 1 << 30,
-            journal_days: 7,
-        }
-    }
-}
 
 /// A disk as the operating system sees it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
@@ -73,11 +47,11 @@ pub struct Ages {
     pub journal_before: Timestamp,
 }
 
-impl RetentionRules {
+impl Retention {
     /// What is too old now.
     #[must_use]
     pub fn ages(&self, now: Timestamp) -> Ages {
-        let before = |days: u32| now.minus(DAY.saturating_mul(days));
+        let before = |days: u16| now.minus(DAY.saturating_mul(days.into()));
         Ages {
             events_before: self.events_days.map(before),
             media_before: self.media_days.map(before),
@@ -155,11 +129,11 @@ mod tests {
     #[test]
     fn days_are_counted_back_from_now() {
         let now: Timestamp = "2025-12-23T10:30:00Z".parse().unwrap();
-        let ages = RetentionRules { media_days: Some(2), ..RetentionRules::default() }.ages(now);
+        let ages = Retention { media_days: Some(2), ..Retention::default() }.ages(now);
         assert_eq!(ages.events_before, Some("2025-11-23T10:30:00Z".parse().unwrap()));
         assert_eq!(ages.media_before, Some("2025-12-21T10:30:00Z".parse().unwrap()));
         assert_eq!(ages.journal_before, "2025-12-16T10:30:00Z".parse().unwrap());
-        let for_ever = RetentionRules { events_days: None, ..RetentionRules::default() }.ages(now);
+        let for_ever = Retention { events_days: None, ..Retention::default() }.ages(now);
         assert_eq!((for_ever.events_before, for_ever.media_before), (None, None));
     }
 
@@ -167,7 +141,7 @@ mod tests {
     fn the_larger_excess_counts_and_never_more_than_there_is() {
         let check = |max: Option<u64>, min_free: u64, stock: Stock, expected: u64| {
             let rules =
-                RetentionRules { max_media_bytes: max, min_free_bytes: min_free, ..RetentionRules::default() };
+                Retention { max_media_bytes: max, min_free_bytes: min_free, ..Retention::default() };
             assert_eq!(rules.excess_bytes(&stock), expected, "{max:?} {min_free} {stock:?}");
         };
         check(None, 0, stock(5 * GIB, 0), 0);
@@ -183,7 +157,7 @@ mod tests {
 
     #[test]
     fn a_spell_ends_only_when_there_is_some_more_room_than_needed() {
-        let rules = RetentionRules { min_free_bytes: 8 * GIB, ..RetentionRules::default() };
+        let rules = Retention { min_free_bytes: 8 * GIB, ..Retention::default() };
         assert!(!rules.spell(false, &stock(GIB, 8 * GIB)));
         assert!(rules.spell(false, &stock(GIB, 8 * GIB - 1)));
         assert!(rules.spell(true, &stock(GIB, 9 * GIB - 1)));
