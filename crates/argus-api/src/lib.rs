@@ -37,6 +37,7 @@ mod request_id;
 mod routes;
 mod serve;
 mod state;
+pub mod storage;
 mod usage;
 mod ws;
 

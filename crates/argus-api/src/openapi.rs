@@ -4,13 +4,14 @@ use std::sync::LazyLock;
 
 use actix_web::HttpResponse;
 use actix_web::http::header;
+use argus_core::notification::Notification;
 use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{Content, Ref, RefOr, Response, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 
 use crate::error::{ErrorBody, FieldError};
-use crate::{cameras, events, health, journal, paths, ws};
+use crate::{cameras, events, health, journal, paths, storage, ws};
 
 /// Name of the scheme for API keys.
 const API_KEY: &str = "ApiKey";
@@ -28,9 +29,9 @@ const API_KEY: &str = "ApiKey";
         cameras::list, cameras::create, cameras::get, cameras::update, cameras::delete, cameras::start, cameras::stop,
         cameras::status, cameras::snapshot, cameras::test,
         events::list, events::get, events::delete, events::thumbnail, events::frame, events::clip, events::analyses,
-        journal::journal, ws::ws, health::health, document
+        journal::journal, ws::ws, health::health, storage::storage, document
     ),
-    components(schemas(ErrorBody, FieldError)),
+    components(schemas(ErrorBody, FieldError, Notification)),
     tags(
         (name = "cameras", description = "Where pictures come from"),
         (name = "events", description = "What was seen"),

@@ -40,6 +40,8 @@ api! {
     JOURNAL = "/journal";
     /// Health of the server.
     HEALTH = "/system/health";
+    /// What everything that is kept takes up.
+    STORAGE = "/system/storage";
 }
 
 /// Live messages by WebSocket.

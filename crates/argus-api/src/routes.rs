@@ -7,7 +7,7 @@ use actix_web::web::{self, ServiceConfig};
 use actix_web::{FromRequest, Resource, Responder};
 
 use crate::error::ApiError;
-use crate::{cameras, events, health, journal, openapi, paths, ws};
+use crate::{cameras, events, health, journal, openapi, paths, storage, ws};
 
 /// Registers every route. Fixed names come before the ids that they compete with.
 pub(crate) fn configure(config: &mut ServiceConfig) {
@@ -26,6 +26,7 @@ pub(crate) fn configure(config: &mut ServiceConfig) {
     Route::at(paths::EVENT_ANALYSES).get(events::analyses).register(config);
     Route::at(paths::JOURNAL).get(journal::journal).register(config);
     Route::at(paths::HEALTH).get(health::health).register(config);
+    Route::at(paths::STORAGE).get(storage::storage).register(config);
     Route::at(paths::WS).get(ws::ws).register(config);
     Route::at(paths::OPENAPI).get(openapi::document).register(config);
 }

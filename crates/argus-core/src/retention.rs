@@ -85,8 +85,9 @@ impl Retention {
     #[must_use]
     pub fn spell(&self, was: bool, stock: &Stock) -> bool {
         let Some(disk) = stock.disk else { return false };
-        let wanted = self.wanted_bytes(stock.refused);
-        disk.free_bytes < wanted || (was && (stock.refused || disk.free_bytes < wanted.saturating_add(wanted / 8)))
+        let enough = self.min_free_bytes.max(ROOM_BYTES);
+        disk.free_bytes < self.wanted_bytes(stock.refused)
+            || (was && (stock.refused || disk.free_bytes < enough.saturating_add(enough / 8)))
     }
 }
 
@@ -163,6 +164,11 @@ mod tests {
         assert!(rules.spell(true, &stock(GIB, 9 * GIB - 1)));
         assert!(!rules.spell(true, &stock(GIB, 9 * GIB)));
         assert!(rules.spell(true, &Stock { refused: true, ..stock(GIB, 10 * GIB) }));
+        // Where nothing was asked for, it is a refused write that begins one.
+        let rules = Retention { min_free_bytes: 0, ..rules };
+        assert!(!rules.spell(false, &stock(GIB, 0)));
+        assert!(rules.spell(false, &Stock { refused: true, ..stock(GIB, 0) }));
+        assert!(rules.spell(true, &stock(GIB, 1 << 20)) && !rules.spell(true, &stock(GIB, 36 << 20)));
         assert!(!rules.spell(true, &Stock { disk: None, ..stock(GIB, 0) }));
     }
 
