@@ -3,25 +3,7 @@
 //! `event` leaves out the row number that the full-text index of SQLite needs and the word list of PostgreSQL: only
 //! `search.rs` names them.
 
-use diesel::{table! {
-    media_usage (camera_id) {
-        camera_id -> Text,
-        thumbnails_bytes -> BigInt,
-        frames_bytes -> BigInt,
-        clips_bytes -> BigInt,
-        frames -> BigInt,
-        clips -> BigInt,
-    }
-}
-
-table! {
-    media_trash (prefix) {
-        prefix -> Text,
-        at_us -> BigInt,
-    }
-}
-
-allow_tables_to_appear_in_same_query, table};
+use diesel::{allow_tables_to_appear_in_same_query, table};
 
 table! {
     camera (id) {

@@ -16,7 +16,7 @@ use diesel::sql_types::{BigInt, Text};
 use crate::conn::DbConn;
 use crate::database::Database;
 use crate::error::DbError;
-use crate::events::{self, EventRow, FramesState};
+use crate::events::{self, EventRow};
 use crate::schema::{camera, event, event_frame, media_trash, media_usage};
 use crate::value::{fit, narrow, parse};
 
@@ -119,8 +119,8 @@ pub(crate) fn frames_found(
             }
         }
     }
-    if left == 0 && row.frames_state == FramesState::Stored.as_str() {
-        row.frames_state = FramesState::None.as_str().to_owned();
+    if left == 0 {
+        row.without_frames();
     }
     Ok(is_news)
 }

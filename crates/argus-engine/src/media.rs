@@ -230,8 +230,8 @@ pub(crate) async fn half_files(dir: &Path, before: Timestamp) -> std::io::Result
 }
 
 /// Whether there was no room, somewhere down the causes.
-fn is_full(error: &dyn Error) -> bool {
-    let mut cause = Some(error);
+fn is_full(error: &(dyn Error + 'static)) -> bool {
+    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
     while let Some(e) = cause {
         let kind = e.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
         if matches!(kind, Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded)) {
@@ -239,7 +239,7 @@ fn is_full(error: &dyn Error) -> bool {
         }
         // An error of input and output hands on the cause of what it wraps, not what it wraps.
         let inner = e.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        cause = inner.map(|e| e as &dyn Error).or_else(|| e.source());
+        cause = inner.map(|e| e as &(dyn Error + 'static)).or_else(|| e.source());
     }
     false
 }

@@ -239,6 +239,13 @@ impl EventRow {
             && self.frames_state != FramesState::Pending.as_str()
     }
 
+    /// None of its pictures lies in the media store any more.
+    pub(crate) fn without_frames(&mut self) {
+        if self.frames_state == FramesState::Stored.as_str() {
+            self.frames_state = FramesState::None.as_str().to_owned();
+        }
+    }
+
     /// Whether the clip lies in the media store.
     pub(crate) fn has_clip(&self) -> bool {
         self.clip_state == ClipState::Stored.as_str()
@@ -263,6 +270,7 @@ impl EventRow {
 
     /// The event as it is shown and told.
     pub(super) fn event(self, camera_name: String, frames: &[FrameRow]) -> Result<Event, DbError> {
+        let has_clip = self.has_clip();
         let id = self.id;
         let timestamp = Timestamp::from_micros(self.started_us);
         let ended_at = time_opt(self.ended_us);
@@ -298,7 +306,7 @@ impl EventRow {
             ai_confidence: self.ai_confidence.map(|c| narrow(WHAT, c)).transpose()?,
             low_confidence: self.low_confidence,
             thumbnail_url: self.thumb_stored.then(|| url("thumbnail")),
-            clip_url: self.has_clip().then(|| url("clip")),
+            clip_url: has_clip.then(|| url("clip")),
             frames,
             zones: from_json(WHAT, &self.zones)?,
             motion: self.motion.map(|m| from_json(WHAT, &m)).transpose()?,
