@@ -20,6 +20,8 @@ mod outer;
 #[cfg(test)]
 mod rate;
 #[cfg(test)]
+mod storage;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod sweep;
