@@ -16,5 +16,6 @@ mod main_job;
 mod many;
 mod replay;
 mod retention;
+mod seal;
 mod sources;
 mod stop;

@@ -36,6 +36,7 @@ mod rate;
 mod request_id;
 mod routes;
 mod serve;
+pub mod settings;
 mod state;
 pub mod storage;
 mod usage;

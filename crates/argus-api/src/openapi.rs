@@ -11,7 +11,7 @@ use utoipa::openapi::{Content, Ref, RefOr, Response, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 
 use crate::error::{ErrorBody, FieldError};
-use crate::{cameras, events, health, journal, paths, storage, ws};
+use crate::{cameras, events, health, journal, paths, settings, storage, ws};
 
 /// Name of the scheme for API keys.
 const API_KEY: &str = "ApiKey";
@@ -28,8 +28,8 @@ const API_KEY: &str = "ApiKey";
     paths(
         cameras::list, cameras::create, cameras::get, cameras::update, cameras::delete, cameras::start, cameras::stop,
         cameras::status, cameras::snapshot, cameras::test,
-        events::list, events::get, events::delete, events::thumbnail, events::frame, events::clip, events::analyses,
-        journal::journal, ws::ws, health::health, storage::storage, document
+        events::list, events::get, events::delete, events::reanalyse, events::reanalyze, events::thumbnail, events::frame, events::clip, events::analyses,
+        journal::journal, ws::ws, health::health, settings::get, settings::put, storage::storage, document
     ),
     components(schemas(ErrorBody, FieldError, Notification)),
     tags(
@@ -109,6 +109,8 @@ fn usual(status: &str) -> &'static str {
         "422" => "A value breaks a rule; `errors` names every fault",
         "429" => "The key's requests are used up for now; `Retry-After` tells how long to wait",
         "500" => "A fault in the server; the cause is in its log, with the request id",
+        "502" => "A provider, controller or camera answered uselessly",
+        "504" => "A provider, controller or camera did not answer in time",
         "503" => "Something needed is down; try again after `Retry-After`",
         _ => "The request failed",
     }

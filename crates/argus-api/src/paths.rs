@@ -28,6 +28,10 @@ api! {
     EVENTS = "/events";
     /// One event.
     EVENT = "/events/{id}";
+    /// Asks for another description of it.
+    EVENT_REANALYSE = "/events/{id}/reanalyse";
+    /// The same, as it is spelt elsewhere.
+    EVENT_REANALYZE = "/events/{id}/reanalyze";
     /// Its small picture.
     EVENT_THUMBNAIL = "/events/{id}/thumbnail";
     /// One of the pictures that the describer was given.
@@ -40,6 +44,8 @@ api! {
     JOURNAL = "/journal";
     /// Health of the server.
     HEALTH = "/system/health";
+    /// What people set.
+    SETTINGS = "/system/settings";
     /// What everything that is kept takes up.
     STORAGE = "/system/storage";
 }

@@ -39,11 +39,14 @@ mod jobs;
 mod journal;
 mod migrate;
 mod page;
+mod reanalyses;
+mod reseal;
 mod retention;
 mod schema;
 mod seal;
 mod search;
 mod settings;
+mod spent;
 mod storage;
 #[cfg(test)]
 mod tests;
@@ -59,9 +62,11 @@ pub use events::{
     ClipState, DescriptionPlan, EventChange, EventFilter, EventPage, FramesState, MediaFound, NewFrame, Paging, Sort,
     StoredFrame, UnfinishedEvent,
 };
-pub use jobs::{Job, JobCounts};
+pub use jobs::{Asked, Job, JobCounts};
 pub use journal::{Audience, JournalBounds, JournalEntry};
 pub use migrate::Migrator;
 pub use page::Page;
+pub use reanalyses::ReanalysisAnswer;
+pub use reseal::Unopened;
 pub use retention::{Expired, MediaRow};
-pub use seal::SealKey;
+pub use seal::{SealKey, SealRing};

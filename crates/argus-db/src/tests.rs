@@ -11,6 +11,7 @@ mod journal;
 mod keys;
 mod list;
 mod migrations;
+mod reanalyses;
 mod retention;
 
 use std::time::Duration;

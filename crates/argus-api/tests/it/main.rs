@@ -20,6 +20,10 @@ mod outer;
 #[cfg(test)]
 mod rate;
 #[cfg(test)]
+mod reanalyse;
+#[cfg(test)]
+mod settings;
+#[cfg(test)]
 mod storage;
 #[cfg(test)]
 mod support;
