@@ -16,6 +16,7 @@ mod live;
 mod main_job;
 mod many;
 mod replay;
+mod retention;
 mod seal;
 mod sources;
 mod stop;

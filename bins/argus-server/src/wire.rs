@@ -12,7 +12,7 @@ use argus_core::camera::{CameraFields, SourceType};
 use argus_core::ports::{CameraFeeds, Control, Describer};
 use argus_core::{Clock, Invalid, chain};
 use argus_db::{DataDir, Database, DatabaseConfig, DbError, DbUrl};
-use argus_engine::{Engine, EngineParts, SystemClock};
+use argus_engine::{Engine, EngineParts, LocalDisk, SystemClock};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -91,13 +91,14 @@ pub async fn serve(config: Config, demo: bool) -> Result<Running, Failure> {
     let db = database(&config, &dir).await?;
     seal::check(&db, &dir).await?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let media = dir.below("events").map_err(unusable)?;
-    let media = argus_engine::media_folder(&media)
+    let media_dir = dir.below("events").map_err(unusable)?;
+    let media = argus_engine::media_folder(&media_dir)
         .map_err(|e| Failure::data(format!("the media directory cannot be used: {}", chain(&e))))?;
     let feeds = feeds(&config, &dir, Arc::clone(&clock))?;
     let engine = Engine::start(EngineParts {
         db: db.clone(),
         media: Arc::clone(&media),
+        disk: Arc::new(LocalDisk::new(media_dir)),
         feeds,
         describer: describer(config.ai.as_ref(), &clock)?,
         clock: Arc::clone(&clock),

@@ -3,30 +3,36 @@
 use argus_core::Timestamp;
 use argus_core::api_key::Scope;
 use argus_core::journal::{Message, MessageType};
-use argus_db::JournalBounds;
+use argus_core::notification::NotificationKind;
+use argus_db::{Audience, JournalBounds};
 use serde_json::json;
 
 use crate::auth::Identity;
 use crate::error::ApiError;
 use crate::query::Query;
 
-/// Types that this caller gets: those named, or all that the caller may see.
+/// What this caller gets: the types that are named, or all that the caller may see; of notifications, those of the kinds
+/// that the caller may see.
 ///
 /// # Errors
-/// `Forbidden` when one is named that the caller may not see; what cannot be read is a fault of the query.
-pub(crate) fn types(caller: &Identity, query: &mut Query) -> Result<Vec<MessageType>, ApiError> {
+/// `Forbidden` when a type is named of which the caller may see nothing; what cannot be read is a fault of the query.
+pub(crate) fn types(caller: &Identity, query: &mut Query) -> Result<Audience, ApiError> {
     let may = |kind: MessageType| kind.needs().is_none_or(|scope| caller.may(scope));
     let named = query.names::<MessageType>("types");
     if let Some(scope) = named.iter().filter(|&&kind| !may(kind)).find_map(|kind| kind.needs()) {
         return Err(ApiError::Forbidden(scope));
     }
     let wanted = |kind: &MessageType| may(*kind) && (named.is_empty() || named.contains(kind));
-    Ok(MessageType::ALL.iter().copied().filter(wanted).collect())
+    let notices = NotificationKind::ALL.iter().copied().filter(|kind| caller.may(kind.needs())).collect();
+    Ok(Audience { types: MessageType::ALL.iter().copied().filter(wanted).collect(), notices })
 }
 
-/// A permission that these types need and these scopes do not give any more.
-pub(crate) fn lost(types: &[MessageType], scopes: &[Scope]) -> Option<Scope> {
-    types.iter().filter_map(|kind| kind.needs()).find(|&wanted| !scopes.iter().any(|s| s.gives(wanted)))
+/// Whether these scopes may still see all of that.
+pub(crate) fn still_allowed(audience: &Audience, scopes: &[Scope]) -> bool {
+    let may = |wanted: Scope| scopes.iter().any(|s| s.gives(wanted));
+    let has_notices = audience.types.contains(&MessageType::NotificationNew);
+    audience.types.iter().all(|kind| kind.needs().is_none_or(may))
+        && (!has_notices || audience.notices.iter().all(|kind| may(kind.needs())))
 }
 
 /// The position `after`, a number from 0 on.

@@ -62,7 +62,7 @@ pub(crate) async fn journal(
     req: HttpRequest,
 ) -> Result<Json<JournalView>, ApiError> {
     let mut query = Query::parse(req.query_string())?;
-    let types = feed::types(caller.identity(), &mut query)?;
+    let audience = feed::types(caller.identity(), &mut query)?;
     let after = feed::after(&mut query);
     let number = |n: Option<i64>, default| n.and_then(|n| u32::try_from(n).ok()).unwrap_or(default);
     let limit = number(query.int("limit", 1..=500), 100);
@@ -83,7 +83,7 @@ pub(crate) async fn journal(
     loop {
         let newest = *news.borrow_and_update();
         if free > 0 {
-            let found = db.journal_after(after, free, Some(&types)).await?;
+            let found = db.journal_for(after, free, Some(audience.clone())).await?;
             // A page that is not full holds everything up to the newest number known before it was read.
             after = match found.last() {
                 Some(last) if found.len() >= usize::try_from(free).unwrap_or(usize::MAX) => last.seq,

@@ -54,6 +54,7 @@ pub mod settings;
 pub mod sign_in;
 pub mod ssl;
 mod state;
+pub mod storage;
 mod tickets;
 mod tls;
 mod usage;

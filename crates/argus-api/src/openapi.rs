@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 
 use actix_web::HttpResponse;
 use actix_web::http::header;
+use argus_core::notification::Notification;
 use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::security::{
     ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme,
@@ -12,7 +13,9 @@ use utoipa::openapi::{Content, Ref, RefOr, Response, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 
 use crate::error::{ErrorBody, FieldError};
-use crate::{account, api_keys, cameras, cookies, events, health, journal, paths, settings, sign_in, ssl, users, ws};
+use crate::{
+    account, api_keys, cameras, cookies, events, health, journal, paths, settings, sign_in, ssl, storage, users, ws,
+};
 
 /// Name of the scheme for API keys.
 const API_KEY: &str = "ApiKey";
@@ -41,9 +44,9 @@ const REFRESH: &str = "RefreshCookie";
         account::me, account::change_password, account::sessions, account::end_others, account::end_one,
         account::ws_ticket,
         users::list, users::create, users::get, users::update, users::delete, users::reset_password,
-        journal::journal, ws::ws, health::health, settings::get, settings::put, ssl::status, document
+        journal::journal, ws::ws, health::health, settings::get, settings::put, storage::storage, ssl::status, document
     ),
-    components(schemas(ErrorBody, FieldError)),
+    components(schemas(ErrorBody, FieldError, Notification)),
     tags(
         (name = "cameras", description = "Where pictures come from"),
         (name = "events", description = "What was seen"),

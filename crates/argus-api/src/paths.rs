@@ -80,6 +80,8 @@ api! {
     HEALTH = "/system/health";
     /// What people set.
     SETTINGS = "/system/settings";
+    /// What everything that is kept takes up.
+    STORAGE = "/system/storage";
     /// State of the encryption.
     SSL_STATUS = "/system/ssl-status";
 }

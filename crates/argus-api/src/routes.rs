@@ -10,7 +10,7 @@ use actix_web::{FromRequest, HttpRequest, HttpResponse, Resource, Responder};
 use crate::error::ApiError;
 use crate::state::shared;
 use crate::{
-    account, api_keys, cameras, events, health, journal, openapi, paths, settings, sign_in, ssl, users, ws,
+    account, api_keys, cameras, events, health, journal, openapi, paths, settings, sign_in, ssl, storage, users, ws,
 };
 
 /// Registers every route. Fixed names come before the ids that they compete with.
@@ -35,6 +35,7 @@ pub(crate) fn configure(config: &mut ServiceConfig) {
     Route::at(paths::API_KEY_USAGE).get(api_keys::usage).register(config);
     Route::at(paths::HEALTH).get(health::health).register(config);
     Route::at(paths::SETTINGS).get(settings::get).put(settings::put).register(config);
+    Route::at(paths::STORAGE).get(storage::storage).register(config);
     Route::at(paths::SSL_STATUS).get(ssl::status).register(config);
     Route::at(paths::SETUP_STATUS).get(sign_in::setup_status).register(config);
     Route::at(paths::SETUP).post(sign_in::setup).register(config);

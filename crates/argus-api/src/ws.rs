@@ -119,7 +119,7 @@ pub(crate) async fn ws(
 ) -> Result<HttpResponse, ApiError> {
     let mut query = Query::parse(req.query_string())?;
     query.one("ticket");
-    let types = feed::types(&caller, &mut query)?;
+    let audience = feed::types(&caller, &mut query)?;
     let after = feed::after(&mut query);
     query.done()?;
     let bounds = shared.state.db.journal_bounds().await?;
@@ -128,7 +128,7 @@ pub(crate) async fn ws(
     let cursor = gap.as_ref().map_or(after.unwrap_or(bounds.newest), |gap| gap.seq);
     let upgraded = actix_ws::handle(&req, payload).map_err(|_refused| ApiError::UpgradeRequired)?;
     let (answer, session, stream) = upgraded;
-    let connection = Connection::new(shared, caller.credentials(), types, cursor, gap);
+    let connection = Connection::new(shared, caller.credentials(), audience, cursor, gap);
     let id = RequestId::from_request(&req);
     tracing::debug!(request.id = id, "websocket opened");
     actix_web::rt::spawn(async move {
@@ -141,7 +141,7 @@ pub(crate) async fn ws(
 /// A message of our own in the form of those of the journal.
 fn entry(message: Message) -> Result<JournalEntry, ApiError> {
     let text = serde_json::to_string(&message)?;
-    Ok(JournalEntry { seq: message.seq, r#type: message.r#type, camera_id: None, event_id: None, text })
+    Ok(JournalEntry { seq: message.seq, r#type: message.r#type, camera_id: None, event_id: None, notice: None, text })
 }
 
 #[cfg(test)]

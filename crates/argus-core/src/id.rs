@@ -89,6 +89,8 @@ id! {
     ProviderId,
     /// Shared by events of different cameras that belong together.
     GroupId,
+    /// Names a notification.
+    NotificationId,
 }
 
 fn v7(now: Timestamp) -> Uuid {

@@ -26,13 +26,13 @@ names! {
 }
 
 impl MessageType {
-    /// The permission that a reader needs; `None`: every reader gets it.
+    /// The permission that a reader needs; `None`: every reader gets it. Of notifications, it is that of the kind that
+    /// needs least: each kind has its own, see [`NotificationKind::needs`](crate::notification::NotificationKind::needs).
     #[must_use]
     pub fn needs(self) -> Option<Scope> {
         match self {
             Self::EventCreated | Self::EventUpdated | Self::EventDeleted => Some(Scope::ReadEvents),
-            Self::CameraStatus => Some(Scope::ReadCameras),
-            Self::NotificationNew => Some(Scope::Admin),
+            Self::CameraStatus | Self::NotificationNew => Some(Scope::ReadCameras),
             Self::JournalGap => None,
         }
     }

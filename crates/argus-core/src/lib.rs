@@ -32,19 +32,24 @@ mod id;
 pub mod journal;
 pub mod media;
 mod names;
+pub mod notification;
 mod picture;
 pub mod ports;
+pub mod retention;
 pub mod schedule;
 mod secret;
 pub mod settings;
 pub mod status;
+pub mod storage;
 mod text;
 mod time;
 pub mod user;
 pub mod zone;
 
 pub use error::{Classify, ErrorClass, Faults, Invalid, chain};
-pub use id::{AnalysisId, ApiKeyId, CameraId, EventId, GroupId, ProviderId, SessionId, UserId};
+pub use id::{
+    AnalysisId, ApiKeyId, CameraId, EventId, GroupId, NotificationId, ProviderId, SessionId, UserId,
+};
 pub use picture::{LumaPlane, Picture};
 pub use secret::Secret;
 pub use time::{Clock, ManualClock, Timestamp};

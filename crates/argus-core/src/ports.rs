@@ -12,6 +12,7 @@ use crate::camera::{Camera, CameraConfig, Source};
 use crate::describe::{DescribeOutcome, DescribeRequest, ProviderInfo, Reanalysed, Reanalysis};
 use crate::settings::{Settings, StoredSettings};
 use crate::status::{CameraLive, CameraState, FaultKind};
+use crate::storage::StorageReport;
 use crate::{CameraId, Classify, ErrorClass, EventId, Faults, Invalid, Picture, Timestamp};
 
 /// Opens cameras. The real one is argus-capture's; tests may have their own.
@@ -292,6 +293,12 @@ pub trait Control: Send + Sync {
     /// `Upstream` or `Timeout` when it failed while it was waited for.
     async fn event_reanalyse(&self, id: EventId, how: Reanalysis, wait: Duration)
     -> Result<Reanalysed, ControlError>;
+
+    /// What everything that is kept takes up, for `/system/storage`.
+    ///
+    /// # Errors
+    /// `Failed` when the database does not answer.
+    async fn storage(&self) -> Result<StorageReport, ControlError>;
 }
 
 /// A failure of [`Control`].

@@ -2,6 +2,8 @@
 
 use argus_core::camera::{Camera, CameraConfig, CameraFields, SourceType, TestPattern, TestPatternFields};
 use argus_core::journal::{CameraStatusChange, MessageType};
+use argus_core::media::camera_prefix;
+use argus_core::notification::Notification;
 use argus_core::status::{CameraState, CameraStatus, FaultKind};
 use argus_core::{CameraId, Timestamp, chain};
 use diesel::prelude::*;
@@ -13,6 +15,7 @@ use crate::error::{ConstraintExt, DbError};
 use crate::page::{Page, offset, total};
 use crate::schema::camera;
 use crate::seal::Sealer;
+use crate::storage;
 use crate::value::{check_text, fit, fold, from_json, json, parse, parse_opt};
 
 const WHAT: &str = "camera";
@@ -294,7 +297,7 @@ impl Database {
     }
 
     /// Removes a camera with its events, their frames, receipts and jobs, its counts and its coverage, and announces it
-    /// as `deleted`. The media files are the caller's.
+    /// as `deleted`. Its folder is in the trash (see [`Database::trash`]): the files are the caller's.
     ///
     /// # Errors
     /// `NotFound`.
@@ -307,6 +310,7 @@ impl Database {
         self.write(move |tx| {
             let camera = find_locked(tx, id)?.camera(tx.sealer)?;
             tx.forget_events_of(id)?;
+            storage::trash(tx.conn, &[camera_prefix(id)], now)?;
             // Everything else of the camera hangs on its row.
             diesel::delete(camera::table.find(id.to_string())).execute(tx.conn)?;
             let change = CameraStatusChange::deleted(id, &camera.config.name, previous_status);
@@ -320,7 +324,20 @@ impl Database {
     ///
     /// # Errors
     /// `NotFound` when the camera is gone; nothing is announced then.
-    pub async fn camera_state_set(&self, mut change: CameraStatusChange, now: Timestamp) -> Result<(), DbError> {
+    pub async fn camera_state_set(&self, change: CameraStatusChange, now: Timestamp) -> Result<(), DbError> {
+        self.camera_state_tell(change, None, now).await
+    }
+
+    /// The same, and a notification with it, both or none.
+    ///
+    /// # Errors
+    /// `NotFound` when the camera is gone; nothing is announced then.
+    pub async fn camera_state_tell(
+        &self,
+        mut change: CameraStatusChange,
+        notice: Option<Notification>,
+        now: Timestamp,
+    ) -> Result<(), DbError> {
         change.rest.last_error = change.rest.last_error.map(crate::value::without_nul);
         self.write(move |tx| {
             let kind = change.rest.last_error_kind.map(|k| k.to_string());
@@ -336,6 +353,9 @@ impl Database {
                 return Err(DbError::NotFound { what: WHAT });
             }
             tx.tell_camera(MessageType::CameraStatus, change.camera_id, &change, now)?;
+            if let Some(notice) = &notice {
+                tx.notify(notice, now)?;
+            }
             Ok(())
         })
         .await

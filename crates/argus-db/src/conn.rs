@@ -114,6 +114,8 @@ impl DbConn {
             }
             Err(e) => match <Self as TransactionManager<Self>>::rollback_transaction(self) {
                 Ok(()) | Err(diesel::result::Error::BrokenTransactionManager) => Err(e),
+                // SQLite has rolled back by itself when there was no room to go on.
+                Err(_) if matches!(e, DbError::Full(_)) => Err(e),
                 Err(other) => Err(other.into()),
             },
         }

@@ -94,6 +94,8 @@ pub(crate) struct Inner {
     pub(crate) journal: JournalCache,
     /// Grows with every key that is revoked, after that was stored.
     pub(crate) revocations: AtomicU64,
+    /// The file of SQLite.
+    pub(crate) file: Option<PathBuf>,
 }
 
 /// The database. Clones are the same database.
@@ -134,8 +136,13 @@ impl Database {
                 #[cfg(feature = "postgres")]
                 DbUrl::Postgres(_) => read.clone(),
             };
+            let file = match url {
+                DbUrl::Sqlite(path) => Some(path),
+                #[cfg(feature = "postgres")]
+                DbUrl::Postgres(_) => None,
+            };
             let (sealer, journal) = (Sealer::new(&seal_ring), JournalCache::new(newest));
-            let inner = Inner { read, write, wait, sealer, journal, revocations: AtomicU64::new(0) };
+            let inner = Inner { read, write, wait, sealer, journal, revocations: AtomicU64::new(0), file };
             Ok(Self { inner: Arc::new(inner) })
         })
         .await

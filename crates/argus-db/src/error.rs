@@ -34,6 +34,9 @@ pub enum DbError {
     /// Too many callers before this one, or another process holds the database.
     #[error("the database is busy")]
     Busy,
+    /// There is no room for what was to be written; nothing of the call was stored.
+    #[error("the disk of the database is full")]
+    Full(#[source] Cause),
     /// The database does not answer.
     #[error("the database is away")]
     Unavailable(#[source] Cause),
@@ -75,7 +78,7 @@ impl Classify for DbError {
             Self::NotFound { .. } => ErrorClass::NotFound,
             Self::Conflict { .. } | Self::LastAdmin => ErrorClass::Conflict,
             Self::Invalid(_) => ErrorClass::Invalid,
-            Self::Busy | Self::Unavailable(_) => ErrorClass::Unavailable,
+            Self::Busy | Self::Full(_) | Self::Unavailable(_) => ErrorClass::Unavailable,
             Self::Open(_)
             | Self::Migration(_)
             | Self::Corrupt { .. }
@@ -100,6 +103,13 @@ impl From<diesel::result::Error> for DbError {
                     || info.message() == "deadlock detected" =>
             {
                 Self::Busy
+            }
+            // SQLITE_FULL, and PostgreSQL's 53100; a connection that cannot write its log is told the second by the system.
+            E::DatabaseError(DatabaseErrorKind::Unknown, info)
+                if info.message().starts_with("database or disk is full")
+                    || info.message().contains("No space left on device") =>
+            {
+                Self::Full(Box::new(e))
             }
             _ => Self::Query(Box::new(e)),
         }

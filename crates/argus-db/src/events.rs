@@ -4,10 +4,10 @@ mod change;
 mod filter;
 mod row;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use argus_core::event::{DescriptionStatus, Event, NewEvent, StatusReason};
-use argus_core::journal::{DeleteReason, EventDeleted, MessageType};
+use argus_core::journal::{DeleteReason, MessageType};
 use argus_core::{EventId, Timestamp};
 use diesel::dsl::sql;
 use diesel::prelude::*;
@@ -18,14 +18,18 @@ use crate::database::{Database, Tx};
 use crate::error::{ConstraintExt, DbError};
 use crate::jobs;
 use crate::journal::NewEntry;
+use crate::retention;
 use crate::schema::{camera, event, event_frame};
+use crate::storage::{self, Held};
 use crate::value::{json, parse};
 
-pub use change::{EventChange, NewFrame};
+pub use change::{EventChange, MediaFound, NewFrame};
 pub use filter::{EventFilter, EventPage, Paging, Sort};
 pub use row::{ClipState, FramesState, StoredFrame, UnfinishedEvent};
 
 pub(crate) use row::{EventRow, FrameRow};
+
+use change::FrameChange;
 
 pub(crate) const WHAT: &str = "event";
 
@@ -110,26 +114,16 @@ impl Database {
         .await
     }
 
-    /// Removes an event with its frames, receipts and job, and announces it. Gives the event as it was: its media files
-    /// are the caller's.
+    /// Removes an event with its frames, receipts and job, and announces it. Gives the event as it was. Its folder is in
+    /// the trash (see [`Database::trash`]): its files are the caller's.
     ///
     /// # Errors
     /// `NotFound`.
     pub async fn event_delete(&self, id: EventId, reason: DeleteReason, now: Timestamp) -> Result<Event, DbError> {
         self.write(move |tx| {
             let row = find_locked(tx, id)?;
-            count(tx.conn, &row, -1)?;
-            let event = whole(tx.conn, row)?;
-            diesel::delete(event::table.find(id.to_string())).execute(tx.conn)?;
-            tx.forget_event(id)?;
-            let data = json("data", &EventDeleted { ids: vec![id], reason })?;
-            let entry = NewEntry {
-                r#type: MessageType::EventDeleted,
-                camera_id: Some(event.camera_id),
-                event_id: Some(id),
-                data: &data,
-            };
-            tx.append(&entry, now)?;
+            let event = whole(tx.conn, row.clone())?;
+            retention::remove(tx, &[row], reason, now)?;
             Ok(event)
         })
         .await
@@ -183,16 +177,35 @@ pub(crate) fn change(
     now: Timestamp,
 ) -> Result<Event, DbError> {
     let mut row = find_locked(tx, id)?;
-    let is_news = changes.iter().any(|c| !matches!(c, EventChange::Progress { .. }));
+    let frames_change = changes.iter().any(EventChange::touches_frames);
+    let frames_of = |tx: &mut Tx<'_>, id: &str| match frames_change {
+        true => storage::frames_of(tx.conn, id),
+        // Both before and after: their difference is nothing.
+        false => Ok((0, 0)),
+    };
+    let held = Held::of(&row, frames_of(tx, &row.id)?);
+    let names = (row.thumb_stored, row.has_clip());
+    let mut is_news = changes.iter().any(|c| !matches!(c, EventChange::Progress { .. } | EventChange::Found(_)));
+    let is_progress = changes.iter().any(|c| matches!(c, EventChange::Progress { .. }));
     for one in changes {
-        if let Some(frames) = row.apply(one, now)? {
-            diesel::delete(event_frame::table.filter(event_frame::event_id.eq(&row.id))).execute(tx.conn)?;
-            for frame in frames {
-                diesel::insert_into(event_frame::table).values(&frame).execute(tx.conn)?;
+        match row.apply(one, now)? {
+            FrameChange::Keep => {}
+            FrameChange::Replace(frames) => {
+                diesel::delete(event_frame::table.filter(event_frame::event_id.eq(&row.id))).execute(tx.conn)?;
+                for frame in frames {
+                    diesel::insert_into(event_frame::table).values(&frame).execute(tx.conn)?;
+                }
             }
+            FrameChange::Found(found) => is_news |= storage::frames_found(tx.conn, &mut row, &found)?,
         }
     }
-    row.updated_us = now.as_micros();
+    let difference = Held::of(&row, frames_of(tx, &row.id)?) - held;
+    storage::add(tx.conn, &row.camera_id, difference)?;
+    row.media_bytes = row.media_bytes.saturating_add(difference.bytes());
+    is_news |= names.0 && !row.thumb_stored || names.1 && !row.has_clip();
+    if is_news || is_progress {
+        row.updated_us = now.as_micros();
+    }
     diesel::update(event::table.find(&row.id)).set(&row).execute(tx.conn)?;
     let event = whole(tx.conn, row)?;
     if is_news {
@@ -206,27 +219,45 @@ fn tell(tx: &mut Tx<'_>, r#type: MessageType, event: &Event, now: Timestamp) -> 
     tx.append(&NewEntry { r#type, camera_id: Some(event.camera_id), event_id: Some(event.id), data: &data }, now)
 }
 
-/// Adds to the count of the event's camera, kind and hour; a count that comes to nothing is removed.
+/// Adds to the count of the event's camera, kind and hour.
 fn count(conn: &mut DbConn, row: &EventRow, by: i64) -> Result<(), DbError> {
-    let hour = row.started_us.div_euclid(HOUR_US).saturating_mul(HOUR_US);
+    add_count(conn, &row.camera_id, &row.detection_type, hour_of(row), by)
+}
+
+/// Takes events out of the counts; a count that comes to nothing is removed.
+pub(crate) fn uncount(conn: &mut DbConn, rows: &[EventRow]) -> Result<(), DbError> {
+    // In order: two transactions at once cannot wait for each other's rows.
+    let mut fewer: BTreeMap<(&str, &str, i64), i64> = BTreeMap::new();
+    for row in rows {
+        *fewer.entry((&row.camera_id, &row.detection_type, hour_of(row))).or_default() -= 1;
+    }
+    for ((camera, kind, hour), by) in fewer {
+        add_count(conn, camera, kind, hour, by)?;
+        diesel::sql_query(
+            "DELETE FROM event_count WHERE camera_id = $1 AND detection_type = $2 AND hour_us = $3 AND events <= 0",
+        )
+        .bind::<Text, _>(camera)
+        .bind::<Text, _>(kind)
+        .bind::<BigInt, _>(hour)
+        .execute(conn)?;
+    }
+    Ok(())
+}
+
+fn hour_of(row: &EventRow) -> i64 {
+    row.started_us.div_euclid(HOUR_US).saturating_mul(HOUR_US)
+}
+
+fn add_count(conn: &mut DbConn, camera: &str, kind: &str, hour: i64, by: i64) -> Result<(), DbError> {
     diesel::sql_query(
         "INSERT INTO event_count (camera_id, detection_type, hour_us, events) VALUES ($1, $2, $3, $4) \
          ON CONFLICT (camera_id, detection_type, hour_us) DO UPDATE SET events = event_count.events + excluded.events",
     )
-    .bind::<Text, _>(&row.camera_id)
-    .bind::<Text, _>(&row.detection_type)
+    .bind::<Text, _>(camera)
+    .bind::<Text, _>(kind)
     .bind::<BigInt, _>(hour)
     .bind::<BigInt, _>(by)
     .execute(conn)?;
-    if by < 0 {
-        diesel::sql_query(
-            "DELETE FROM event_count WHERE camera_id = $1 AND detection_type = $2 AND hour_us = $3 AND events <= 0",
-        )
-        .bind::<Text, _>(&row.camera_id)
-        .bind::<Text, _>(&row.detection_type)
-        .bind::<BigInt, _>(hour)
-        .execute(conn)?;
-    }
     Ok(())
 }
 

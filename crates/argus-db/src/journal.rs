@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use argus_core::journal::{Message, MessageType};
+use argus_core::notification::{Notification, NotificationKind};
 use argus_core::{CameraId, EventId, Timestamp};
 use diesel::dsl::sql;
 use diesel::prelude::*;
@@ -19,7 +20,7 @@ use crate::conn::{DbConn, MultiBackend};
 use crate::database::{Database, Tx};
 use crate::error::DbError;
 use crate::schema::journal;
-use crate::value::{from_json, json, parse, parse_opt};
+use crate::value::{from_json, json, parse, parse_opt, text_opt, without_nul};
 
 /// Most entries kept in memory.
 const CACHE_ENTRIES: usize = 4096;
@@ -27,6 +28,8 @@ const CACHE_ENTRIES: usize = 4096;
 const CACHE_BYTES: usize = 16 << 20;
 /// Entries read from the table at once.
 const READ_AT_ONCE: u32 = 500;
+/// Entries removed at once, while nobody else can write.
+const TRIM_AT_ONCE: i64 = 2000;
 /// Any number that nobody else uses as an advisory lock.
 const APPEND_LOCK: i64 = 0x6172_6775_7300_0002;
 
@@ -41,6 +44,8 @@ pub struct JournalEntry {
     pub camera_id: Option<CameraId>,
     /// The event it is about, if it is about one.
     pub event_id: Option<EventId>,
+    /// What kind of notification it is, if it is one.
+    pub notice: Option<NotificationKind>,
     /// The whole message as JSON, as [`Message`] reads it.
     pub text: String,
 }
@@ -62,6 +67,29 @@ pub(crate) struct NewEntry<'a> {
     pub(crate) data: &'a str,
 }
 
+/// What a reader gets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Audience {
+    /// Messages of these types.
+    pub types: Vec<MessageType>,
+    /// Of notifications, those of these kinds.
+    pub notices: Vec<NotificationKind>,
+}
+
+impl Audience {
+    /// Everybody who gets these types gets every notification among them.
+    #[must_use]
+    pub fn of(types: &[MessageType]) -> Self {
+        Self { types: types.to_vec(), notices: NotificationKind::ALL.to_vec() }
+    }
+
+    /// Whether the reader gets a message.
+    #[must_use]
+    pub fn gets(&self, entry: &JournalEntry) -> bool {
+        self.types.contains(&entry.r#type) && entry.notice.is_none_or(|kind| self.notices.contains(&kind))
+    }
+}
+
 /// What is to be told once a transaction is stored.
 #[derive(Default)]
 pub(crate) struct Outbox {
@@ -78,6 +106,7 @@ struct JournalRow {
     camera_id: Option<String>,
     event_id: Option<String>,
     data: String,
+    notice: Option<String>,
 }
 
 impl TryFrom<JournalRow> for JournalEntry {
@@ -98,6 +127,7 @@ impl TryFrom<JournalRow> for JournalEntry {
             r#type,
             camera_id: parse_opt("journal entry", row.camera_id.as_ref())?,
             event_id: parse_opt("journal entry", row.event_id.as_ref())?,
+            notice: parse_opt("journal entry", row.notice.as_ref())?,
             text,
         })
     }
@@ -106,6 +136,28 @@ impl TryFrom<JournalRow> for JournalEntry {
 impl Tx<'_> {
     /// Appends to the journal; every other lock of the transaction must be taken before.
     pub(crate) fn append(&mut self, entry: &NewEntry<'_>, now: Timestamp) -> Result<i64, DbError> {
+        self.append_as(entry, None, now)
+    }
+
+    /// Appends a notification.
+    pub(crate) fn notify(&mut self, notice: &Notification, now: Timestamp) -> Result<i64, DbError> {
+        let (title, body) = (without_nul(notice.title.clone()), without_nul(notice.body.clone()));
+        let data = json("data", &Notification { title, body, ..notice.clone() })?;
+        let entry = NewEntry {
+            r#type: MessageType::NotificationNew,
+            camera_id: notice.camera_id,
+            event_id: notice.event_id,
+            data: &data,
+        };
+        self.append_as(&entry, Some(notice.kind), now)
+    }
+
+    fn append_as(
+        &mut self,
+        entry: &NewEntry<'_>,
+        notice: Option<NotificationKind>,
+        now: Timestamp,
+    ) -> Result<i64, DbError> {
         if self.conn.is_postgres() {
             diesel::sql_query("SELECT pg_advisory_xact_lock($1)").bind::<BigInt, _>(APPEND_LOCK).execute(self.conn)?;
         }
@@ -116,6 +168,7 @@ impl Tx<'_> {
                 journal::camera_id.eq(entry.camera_id.map(|c| c.to_string())),
                 journal::event_id.eq(entry.event_id.map(|e| e.to_string())),
                 journal::data.eq(entry.data),
+                journal::notice.eq(text_opt(notice)),
             ))
             .returning(journal::seq)
             .get_result(self.conn)?;
@@ -165,7 +218,7 @@ pub(crate) fn bounds(conn: &mut DbConn) -> Result<JournalBounds, DbError> {
 }
 
 /// Entries after a number, oldest first; those about events that are gone are left out.
-fn load(conn: &mut DbConn, after: i64, limit: u32, types: Option<&[MessageType]>) -> Result<Vec<JournalRow>, DbError> {
+fn load(conn: &mut DbConn, after: i64, limit: u32, audience: Option<&Audience>) -> Result<Vec<JournalRow>, DbError> {
     let mut query: journal::BoxedQuery<'_, MultiBackend> = journal::table.into_boxed();
     query = query
         .filter(journal::seq.gt(after))
@@ -175,8 +228,12 @@ fn load(conn: &mut DbConn, after: i64, limit: u32, types: Option<&[MessageType]>
         ))
         .order(journal::seq.asc())
         .limit(limit.into());
-    if let Some(types) = types {
+    if let Some(Audience { types, notices }) = audience {
         query = query.filter(journal::kind.eq_any(types.iter().map(|t| t.as_str())));
+        if notices.len() < NotificationKind::ALL.len() {
+            let known = journal::notice.eq_any(notices.iter().map(|k| k.as_str()));
+            query = query.filter(journal::notice.is_null().or(known.assume_not_null()));
+        }
     }
     Ok(query.load(conn)?)
 }
@@ -193,9 +250,21 @@ impl Database {
         limit: u32,
         types: Option<&[MessageType]>,
     ) -> Result<Vec<Message>, DbError> {
-        let types = types.map(<[MessageType]>::to_vec);
+        self.journal_for(after, limit, types.map(Audience::of)).await
+    }
+
+    /// The same for one reader, who may not get every notification.
+    ///
+    /// # Errors
+    /// `Busy`, `Unavailable`.
+    pub async fn journal_for(
+        &self,
+        after: i64,
+        limit: u32,
+        audience: Option<Audience>,
+    ) -> Result<Vec<Message>, DbError> {
         self.read(move |c| {
-            load(c, after, limit, types.as_deref())?
+            load(c, after, limit, audience.as_ref())?
                 .into_iter()
                 .map(|row| {
                     Ok(Message {
@@ -254,15 +323,32 @@ impl Database {
         .await
     }
 
-    /// Removes entries older than a moment and tells how many. The newest entry always stays: it keeps the place.
+    /// Stores and announces a notification.
+    ///
+    /// # Errors
+    /// `Busy`, `Unavailable`, `Full`.
+    pub async fn notification_add(&self, notice: Notification, now: Timestamp) -> Result<i64, DbError> {
+        self.write(move |tx| tx.notify(&notice, now)).await
+    }
+
+    /// Removes entries older than a moment and tells how many: at most 2000 a call, from the oldest on, and only up to the
+    /// first that is not older. So what is kept has no holes, and whoever asks for more is told of the gap. The newest
+    /// entry always stays: it keeps the place.
     ///
     /// # Errors
     /// `Busy`, `Unavailable`.
     pub async fn journal_trim(&self, before: Timestamp) -> Result<u64, DbError> {
         self.write(move |tx| {
             let newest = bounds(tx.conn)?.newest;
-            let old = journal::table.filter(journal::at_us.lt(before.as_micros())).filter(journal::seq.lt(newest));
-            let n = diesel::delete(old).execute(tx.conn)?;
+            let oldest: Vec<(i64, i64)> = journal::table
+                .select((journal::seq, journal::at_us))
+                .filter(journal::seq.lt(newest))
+                .order(journal::seq.asc())
+                .limit(TRIM_AT_ONCE)
+                .load(tx.conn)?;
+            let old = oldest.iter().take_while(|(_, at_us)| *at_us < before.as_micros());
+            let Some((last, _)) = old.last() else { return Ok(0) };
+            let n = diesel::delete(journal::table.filter(journal::seq.le(*last))).execute(tx.conn)?;
             Ok(u64::try_from(n).unwrap_or(u64::MAX))
         })
         .await

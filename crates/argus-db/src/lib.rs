@@ -41,12 +41,14 @@ mod migrate;
 mod page;
 mod reanalyses;
 mod reseal;
+mod retention;
 mod schema;
 mod seal;
 mod search;
 mod sessions;
 mod settings;
 mod spent;
+mod storage;
 #[cfg(test)]
 mod tests;
 mod token_key;
@@ -60,15 +62,16 @@ pub use data_dir::DataDir;
 pub use database::{Database, DatabaseConfig, DbUrl};
 pub use error::DbError;
 pub use events::{
-    ClipState, DescriptionPlan, EventChange, EventFilter, EventPage, FramesState, NewFrame, Paging, Sort, StoredFrame,
-    UnfinishedEvent,
+    ClipState, DescriptionPlan, EventChange, EventFilter, EventPage, FramesState, MediaFound, NewFrame, Paging, Sort,
+    StoredFrame, UnfinishedEvent,
 };
 pub use jobs::{Asked, Job, JobCounts};
-pub use journal::{JournalBounds, JournalEntry};
+pub use journal::{Audience, JournalBounds, JournalEntry};
 pub use migrate::Migrator;
 pub use page::Page;
 pub use reanalyses::ReanalysisAnswer;
 pub use reseal::Unopened;
+pub use retention::{Expired, MediaRow};
 pub use seal::{SealKey, SealRing};
 pub use sessions::{NewRefresh, NewSession, Refreshed, Session};
 pub use token_key::TokenKey;

@@ -84,6 +84,8 @@ table! {
         clip_from_us -> Nullable<BigInt>,
         clip_until_us -> Nullable<BigInt>,
         frames_state -> Text,
+        thumb_bytes -> Nullable<BigInt>,
+        media_bytes -> BigInt,
     }
 }
 
@@ -172,6 +174,7 @@ table! {
         camera_id -> Nullable<Text>,
         event_id -> Nullable<Text>,
         data -> Text,
+        notice -> Nullable<Text>,
     }
 }
 
@@ -248,6 +251,24 @@ table! {
         session_id -> Text,
         expires_us -> BigInt,
         replaced_us -> Nullable<BigInt>,
+    }
+}
+
+table! {
+    media_usage (camera_id) {
+        camera_id -> Text,
+        thumbnails_bytes -> BigInt,
+        frames_bytes -> BigInt,
+        clips_bytes -> BigInt,
+        frames -> BigInt,
+        clips -> BigInt,
+    }
+}
+
+table! {
+    media_trash (prefix) {
+        prefix -> Text,
+        at_us -> BigInt,
     }
 }
 

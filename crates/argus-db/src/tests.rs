@@ -14,6 +14,7 @@ mod migrations;
 mod sessions;
 mod users;
 mod reanalyses;
+mod retention;
 
 use std::time::Duration;
 

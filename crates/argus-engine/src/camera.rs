@@ -7,6 +7,7 @@ use std::time::Duration;
 use argus_core::camera::{Camera, CameraConfig};
 use argus_core::episode::EndReason;
 use argus_core::journal::CameraStatusChange;
+use argus_core::notification::Notification;
 use argus_core::ports::{FeedHandle, FeedItem, FeedPlan, OpenFeed};
 use argus_core::settings::Settings;
 use argus_core::status::{CameraLive, CameraState, CameraStatus};
@@ -122,6 +123,7 @@ pub(crate) fn start(deps: Arc<Deps>, camera: Camera, last_status: Option<CameraS
         give_up: CancellationToken::new(),
         announced: last_status,
         accounted: None,
+        lost_told: last_status.is_some_and(is_lost),
         last_picture: Instant::now(),
         settings,
         timezone,
@@ -145,6 +147,8 @@ struct Task {
     announced: Option<CameraStatus>,
     /// The status for which it is on account what is received.
     accounted: Option<CameraStatus>,
+    /// Whether people were told that the camera gives no picture, and it has given none since.
+    lost_told: bool,
     /// When the last picture came.
     last_picture: Instant,
     settings: SettingsWatch,
@@ -446,8 +450,19 @@ impl Task {
             }
         }
         let change = CameraStatusChange::new(self.camera.id, &self.camera.config.name, state, self.announced);
-        match self.deps.db.camera_state_set(change, now).await {
-            Ok(()) => self.announced = Some(status),
+        let notice = (is_lost(status) && !self.lost_told && self.camera.config.is_enabled).then(|| {
+            let lasting = status == CameraStatus::Error;
+            Notification::camera_offline(self.camera.id, &self.camera.config.name, reason.as_deref(), lasting, now)
+        });
+        match self.deps.db.camera_state_tell(change, notice, now).await {
+            Ok(()) => {
+                self.announced = Some(status);
+                // Between two tries it is still the same spell; a picture ends it, and so does a person who stops it.
+                self.lost_told = match status {
+                    CameraStatus::Online | CameraStatus::Stopped => false,
+                    status => self.lost_told || is_lost(status),
+                };
+            }
             Err(e) => warn!(camera.id = %self.camera.id, "the camera's status could not be stored: {}", chain(&e)),
         }
     }
@@ -465,6 +480,11 @@ impl Task {
         }
         self.events.reopen();
     }
+}
+
+/// Nobody gets a picture, and not only for a moment.
+fn is_lost(status: CameraStatus) -> bool {
+    matches!(status, CameraStatus::Offline | CameraStatus::Error)
 }
 
 fn analysis_differs(old: &CameraConfig, new: &CameraConfig) -> bool {

@@ -6,12 +6,13 @@ use std::time::Duration;
 use argus_core::camera::{Camera, CameraConfig, Source};
 use argus_core::describe::{Reanalysed, Reanalysis};
 use argus_core::journal::DeleteReason;
-use argus_core::media::{camera_prefix, event_prefix};
+use argus_core::media::event_prefix;
 use argus_core::ports::{
     CameraEdit, ComponentHealth, ComponentStatus, Control, ControlError, FeedError, Health, Probe, Still,
 };
 use argus_core::settings::{Settings, StoredSettings};
 use argus_core::status::{CameraLive, CameraStatus};
+use argus_core::storage::StorageReport;
 use argus_core::{CameraId, EventId, Faults, Invalid, chain};
 use async_trait::async_trait;
 use tokio::sync::Mutex;
@@ -19,8 +20,8 @@ use tracing::{info, warn};
 
 use crate::Engine;
 use crate::camera::{Command, Slot, lock, start, stop};
-use crate::error::control;
-use crate::{reanalysis, recovery};
+use crate::error::{EngineError, control};
+use crate::{reanalysis, recovery, retention};
 
 #[async_trait]
 impl Control for Engine {
@@ -80,12 +81,8 @@ impl Control for Engine {
         lock(&self.slots).remove(&id);
         lock(&self.turns).remove(&id);
         info!(camera.id = %id, "camera deleted");
-        let deps = Arc::clone(&self.deps);
-        self.deps.tasks.spawn(async move {
-            if let Err(e) = deps.media.delete_all(&camera_prefix(id)).await {
-                warn!(camera.id = %id, "its media could not be removed, the next start tries again: {}", chain(&e));
-            }
-        });
+        // Its files are many: they go beside everything else, and also after a crash.
+        self.deps.trash.notify_one();
         Ok(())
     }
 
@@ -124,8 +121,12 @@ impl Control for Engine {
         let deleted = self.deps.db.event_delete(id, DeleteReason::User, now).await;
         let event = deleted.map_err(|e| control("the event cannot be deleted", e))?;
         let prefix = event_prefix(event.camera_id, event.id, event.timestamp);
-        if let Err(e) = self.deps.media.delete_all(&prefix).await {
-            warn!(event.id = %id, "its media could not be removed: {}", chain(&e));
+        let gone = async {
+            self.deps.media.delete_all(&prefix).await?;
+            Ok::<_, EngineError>(self.deps.db.trash_done(vec![prefix]).await?)
+        };
+        if let Err(e) = gone.await {
+            warn!(event.id = %id, "its media could not be removed yet, this is tried again: {}", chain(&e));
         }
         Ok(())
     }
@@ -135,10 +136,7 @@ impl Control for Engine {
             Ok(()) => ComponentHealth::ok(),
             Err(e) => ComponentHealth::new(ComponentStatus::Down, e.to_string()),
         };
-        let storage = match self.deps.media.top_folders().await {
-            Ok(_) => ComponentHealth::ok(),
-            Err(e) => ComponentHealth::new(ComponentStatus::Down, e.to_string()),
-        };
+        let storage = retention::health(&self.deps).await;
         let journal = database.clone();
         Health {
             database,
@@ -175,6 +173,15 @@ impl Control for Engine {
     ) -> Result<Reanalysed, ControlError> {
         self.accepting()?;
         reanalysis::ask(&self.deps, id, how, wait).await
+    }
+
+    async fn storage(&self) -> Result<StorageReport, ControlError> {
+        let disk = self.deps.disk.measure().unwrap_or_else(|e| {
+            warn!("the disk of the media cannot be measured: {e}");
+            None
+        });
+        let found = self.deps.db.storage(disk.unwrap_or_default(), self.deps.clock.now()).await;
+        found.map_err(|e| control("what is stored cannot be counted", e))
     }
 }
 

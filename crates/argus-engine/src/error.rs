@@ -20,6 +20,15 @@ pub enum EngineError {
         #[source]
         source: object_store::Error,
     },
+    /// A file could not be put into the media store.
+    #[error("cannot store {key}")]
+    Store {
+        /// Under what name.
+        key: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
     /// A file could not be read.
     #[error("cannot read {what}")]
     File {
@@ -35,7 +44,7 @@ impl Classify for EngineError {
     fn class(&self) -> ErrorClass {
         match self {
             Self::Database(e) => e.class(),
-            Self::Media { .. } | Self::File { .. } => ErrorClass::Internal,
+            Self::Media { .. } | Self::Store { .. } | Self::File { .. } => ErrorClass::Internal,
         }
     }
 }

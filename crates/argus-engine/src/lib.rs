@@ -1,4 +1,4 @@
-//! The running system: one task a camera, the life of an event, the analysis queue.
+//! The running system: one task a camera, the life of an event, the analysis queue, retention.
 //!
 //! It sees cameras and describers only as the ports of argus-core, and knows neither HTTP nor any vendor nor GStreamer.
 //! Everything it tells is first stored; what a crash leaves unfinished is finished by the next [`Engine::start`].
@@ -35,7 +35,9 @@ mod media;
 pub mod moments;
 mod reanalysis;
 mod recovery;
+mod retention;
 mod settings;
+mod sweep;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -53,7 +55,7 @@ use tracing::{info, warn};
 pub use analyser::{Analyser, Episode, Moment, Noticed};
 pub use clock::SystemClock;
 pub use error::EngineError;
-pub use media::media_folder;
+pub use media::{LocalDisk, MediaDisk, media_folder};
 
 /// What an engine is made of.
 pub struct EngineParts {
@@ -61,6 +63,8 @@ pub struct EngineParts {
     pub db: Database,
     /// Pictures and clips.
     pub media: Arc<dyn ObjectStore>,
+    /// The disk on which these lie.
+    pub disk: Arc<dyn MediaDisk>,
     /// Cameras.
     pub feeds: Arc<dyn CameraFeeds>,
     /// Words.
@@ -73,6 +77,10 @@ pub struct EngineParts {
 struct Deps {
     db: Database,
     media: media::Media,
+    disk: Arc<dyn MediaDisk>,
+    spell: retention::Spell,
+    /// Tells that there is something in the trash.
+    trash: Notify,
     feeds: Arc<dyn CameraFeeds>,
     describer: Arc<dyn Describer>,
     clock: Arc<dyn Clock>,
@@ -120,6 +128,9 @@ impl Engine {
         let deps = Arc::new(Deps {
             db: parts.db,
             media: media::Media::new(parts.media),
+            disk: parts.disk,
+            spell: retention::Spell::default(),
+            trash: Notify::new(),
             feeds: parts.feeds,
             describer: parts.describer,
             clock: parts.clock,
@@ -129,6 +140,7 @@ impl Engine {
             cancel: CancellationToken::new(),
             tasks: TaskTracker::new(),
         });
+        let started = deps.clock.now();
         recovery::run(&deps).await?;
         let mut slots = HashMap::new();
         let told: HashMap<_, _> =
@@ -140,7 +152,8 @@ impl Engine {
         info!(cameras = slots.len(), "engine started");
         deps.tasks.spawn(analysis::run(Arc::clone(&deps)));
         deps.tasks.spawn(account(Arc::clone(&deps)));
-        deps.tasks.spawn(recovery::sweep(Arc::clone(&deps)));
+        deps.tasks.spawn(retention::run(Arc::clone(&deps)));
+        deps.tasks.spawn(sweep::run(Arc::clone(&deps), started));
         Ok(Arc::new(Self { deps, slots: Mutex::new(slots), turns: Mutex::default() }))
     }
 

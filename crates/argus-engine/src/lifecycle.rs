@@ -103,7 +103,7 @@ impl EventTask {
         if self.gone.load(Ordering::Relaxed)
             && let Err(e) = self.deps.media.delete_all(&prefix).await
         {
-            warn!(event.id = %self.id, "media of a deleted event stay until the next start: {}", chain(&e));
+            warn!(event.id = %self.id, "media of a deleted event stay until the next sweep: {}", chain(&e));
         }
     }
 
@@ -235,8 +235,9 @@ impl EventTask {
         let Some(still) = self.stills(&[at], &[self.thumbnail_spec()]).await.into_iter().flatten().next() else {
             return Ok(());
         };
+        let bytes = size(&still);
         self.deps.media.put(&thumbnail_key(prefix), still.jpeg).await?;
-        self.change("note the thumbnail", vec![EventChange::ThumbnailStored]).await;
+        self.change("note the thumbnail", vec![EventChange::ThumbnailStored { bytes }]).await;
         Ok(())
     }
 
@@ -270,7 +271,7 @@ impl EventTask {
                 sha256: hex(&Sha256::digest(&frame.jpeg)),
                 width: frame.width,
                 height: frame.height,
-                bytes: u64::try_from(frame.jpeg.len()).unwrap_or(u64::MAX),
+                bytes: size(&frame),
                 stored,
             });
         }
@@ -278,7 +279,7 @@ impl EventTask {
         if let Some((_, small)) = thumbnail
             && self.put(&thumbnail_key(prefix), &small).await
         {
-            changes.push(EventChange::ThumbnailStored);
+            changes.push(EventChange::ThumbnailStored { bytes: size(&small) });
         }
         self.change("note the pictures", changes).await;
         let facts = self.facts(episode, duration_ms);
@@ -301,7 +302,7 @@ impl EventTask {
         let until = broken_off.map_or(wanted, |end| wanted.min(end));
         let stored = match recorder.finish(until).await {
             Ok(clip) => match self.deps.media.put_file(&clip_key(prefix), (*clip.file).as_ref()).await {
-                Ok(()) => EventChange::Clip { bytes: clip.bytes, from: clip.from, until: clip.until },
+                Ok(bytes) => EventChange::Clip { bytes, from: clip.from, until: clip.until },
                 Err(e) => {
                     error!(event.id = %self.id, "the clip could not be stored: {}", chain(&e));
                     EventChange::ClipNone
@@ -402,6 +403,11 @@ impl EventTask {
             }
         }
     }
+}
+
+/// Bytes of the file.
+fn size(still: &Still) -> u64 {
+    u64::try_from(still.jpeg.len()).unwrap_or(u64::MAX)
 }
 
 fn motion(episode: &Episode) -> EventMotion {

@@ -8,8 +8,7 @@ use std::time::Duration;
 use actix_web::web::Data;
 use actix_ws::{CloseCode, CloseReason, Closed, Message, MessageStream, ProtocolError, Session};
 use argus_core::chain;
-use argus_core::journal::MessageType;
-use argus_db::JournalEntry;
+use argus_db::{Audience, JournalEntry};
 use futures_util::SinkExt as _;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
@@ -34,7 +33,7 @@ const FAREWELL: Duration = Duration::from_secs(2);
 pub(super) struct Connection {
     shared: Data<Shared>,
     credentials: Credentials,
-    types: Vec<MessageType>,
+    audience: Audience,
     /// Number of the last message that was looked at.
     cursor: i64,
     /// Up to this number messages were there before the reader came: they are read at its pace, and only when nothing
@@ -59,7 +58,7 @@ impl Connection {
     pub(super) fn new(
         shared: Data<Shared>,
         credentials: Credentials,
-        types: Vec<MessageType>,
+        audience: Audience,
         cursor: i64,
         first: Option<JournalEntry>,
     ) -> Self {
@@ -67,7 +66,7 @@ impl Connection {
         Self {
             shared,
             credentials,
-            types,
+            audience,
             cursor,
             replay_to: cursor,
             waiting: first.into_iter().map(Arc::new).collect(),
@@ -168,7 +167,7 @@ impl Connection {
             };
             // An empty answer holds everything up to the newest number known before it was read: the rest is gone.
             self.cursor = found.last().map_or(newest, |last| last.seq).max(self.cursor);
-            for entry in found.into_iter().filter(|e| self.types.contains(&e.r#type)) {
+            for entry in found.into_iter().filter(|e| self.audience.gets(e)) {
                 self.waiting_bytes += entry.text.len();
                 self.waiting.push_back(entry);
             }
@@ -219,7 +218,7 @@ impl Connection {
     /// Why the caller may not listen any more, if that is so.
     async fn ended(&self) -> Option<&'static str> {
         match current(&self.shared, self.credentials).await {
-            Ok(Some(caller)) if !caller.has_duty() && feed::lost(&self.types, caller.scopes()).is_none() => None,
+            Ok(Some(caller)) if !caller.has_duty() && feed::still_allowed(&self.audience, caller.scopes()) => None,
             Ok(Some(_)) => Some("a permission has ended"),
             Ok(None) => Some("the session or key has ended"),
             Err(failure) => {

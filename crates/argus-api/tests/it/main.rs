@@ -41,6 +41,8 @@ mod reanalyse;
 #[cfg(test)]
 mod settings;
 #[cfg(test)]
+mod storage;
+#[cfg(test)]
 mod support;
 #[cfg(test)]
 mod sweep;

@@ -27,7 +27,7 @@ async fn with_media(server: &Server) -> (Event, Vec<u8>) {
     };
     let at = event.timestamp;
     let changes = vec![
-        EventChange::ThumbnailStored,
+        EventChange::ThumbnailStored { bytes: 9 },
         EventChange::Frames(vec![frame(0, true), frame(1, true)]),
         EventChange::Clip { bytes: 1000, from: at, until: at },
     ];

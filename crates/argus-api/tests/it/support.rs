@@ -134,6 +134,11 @@ impl Control for Books {
         self.db.event_delete(id, DeleteReason::User, self.clock.now()).await.map(|_| ()).map_err(refused)
     }
 
+    async fn storage(&self) -> Result<argus_core::storage::StorageReport, ControlError> {
+        let disk = argus_core::retention::Disk { total_bytes: 1 << 40, free_bytes: 1 << 39 };
+        self.db.storage(disk, self.clock.now()).await.map_err(refused)
+    }
+
     async fn health(&self) -> Health {
         let ok = ComponentHealth::ok;
         let offline = self.states.lock().unwrap().values().any(|s| s.status == CameraStatus::Offline);

@@ -1,5 +1,7 @@
 //! What can happen to an event after it began.
 
+use std::collections::BTreeMap;
+
 use argus_core::event::{DescriptionStatus, EventDescription, EventMotion, EventZone, StatusReason};
 use argus_core::{Invalid, Timestamp};
 
@@ -25,6 +27,25 @@ pub struct NewFrame {
     pub bytes: u64,
     /// Whether the JPEG lies in the media store.
     pub stored: bool,
+}
+
+/// The files of an event that lie in the media store, with their sizes. The default: none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MediaFound {
+    /// The thumbnail.
+    pub thumbnail: Option<u64>,
+    /// Pictures by their index.
+    pub frames: BTreeMap<u32, u64>,
+    /// The clip.
+    pub clip: Option<u64>,
+}
+
+/// What a change means to the rows of the event's pictures.
+pub(super) enum FrameChange {
+    Keep,
+    Replace(Vec<FrameRow>),
+    /// Those that are not found are not stored any more; of the others the size is set right.
+    Found(BTreeMap<u32, u64>),
 }
 
 /// One thing that happened to an event.
@@ -54,8 +75,11 @@ pub enum EventChange {
         /// Whether a clip will follow.
         clip_expected: bool,
     },
-    /// The thumbnail lies in the media store.
-    ThumbnailStored,
+    /// The thumbnail lies in the media store, in the place of an earlier one.
+    ThumbnailStored {
+        /// Its size.
+        bytes: u64,
+    },
     /// The pictures for the describer were chosen; they take the place of earlier ones. An empty list: there are none.
     Frames(Vec<NewFrame>),
     /// The clip lies in the media store.
@@ -69,6 +93,9 @@ pub enum EventChange {
     },
     /// There will be no clip, or it is gone.
     ClipNone,
+    /// What is left of the event's files: what it names and is not among them loses its address. When nothing does, only
+    /// the sizes are set right, and that is not announced. Not for an event whose files are still being written.
+    Found(MediaFound),
     /// It was described.
     Described(EventDescription),
     /// It was described again because somebody asked.
@@ -82,9 +109,16 @@ pub enum EventChange {
     },
 }
 
+impl EventChange {
+    /// Whether the rows of pictures may change with it.
+    pub(super) fn touches_frames(&self) -> bool {
+        matches!(self, Self::Frames(_) | Self::Found(_))
+    }
+}
+
 impl EventRow {
-    /// Writes one change into the row; gives the new frames when they are to be replaced.
-    pub(super) fn apply(&mut self, change: EventChange, now: Timestamp) -> Result<Option<Vec<FrameRow>>, DbError> {
+    /// Writes one change into the row; gives what is to become of the rows of its pictures.
+    pub(super) fn apply(&mut self, change: EventChange, now: Timestamp) -> Result<FrameChange, DbError> {
         match change {
             EventChange::Progress { last_motion, motion, zones, confidence } => {
                 self.last_motion_us = last_motion.as_micros().max(self.last_motion_us);
@@ -95,17 +129,21 @@ impl EventRow {
                 self.ended_us = Some(end);
                 self.last_motion_us = end;
                 self.seen(motion, &zones, confidence)?;
-                if self.clip_state != ClipState::Stored.as_str() {
+                if !self.has_clip() {
                     let clip = if clip_expected { ClipState::Pending } else { ClipState::None };
                     self.clip_state = clip.as_str().to_owned();
                 }
             }
-            EventChange::ThumbnailStored => self.thumb_stored = true,
+            EventChange::ThumbnailStored { bytes } => {
+                self.thumb_stored = true;
+                self.thumb_bytes = Some(fit("thumbnail", bytes)?);
+            }
             EventChange::Frames(frames) => {
                 let any = frames.iter().any(|f| f.stored);
                 let state = if any { FramesState::Stored } else { FramesState::None };
                 self.frames_state = state.as_str().to_owned();
-                return frames.into_iter().map(|f| frame_row(&self.id, f)).collect::<Result<_, _>>().map(Some);
+                let rows = frames.into_iter().map(|f| frame_row(&self.id, f)).collect::<Result<_, _>>()?;
+                return Ok(FrameChange::Replace(rows));
             }
             EventChange::Clip { bytes, from, until } => {
                 self.clip_state = ClipState::Stored.as_str().to_owned();
@@ -113,11 +151,17 @@ impl EventRow {
                 self.clip_from_us = Some(from.as_micros());
                 self.clip_until_us = Some(until.as_micros());
             }
-            EventChange::ClipNone => {
-                self.clip_state = ClipState::None.as_str().to_owned();
-                self.clip_bytes = None;
-                self.clip_from_us = None;
-                self.clip_until_us = None;
+            EventChange::ClipNone => self.without_clip(),
+            EventChange::Found(found) => {
+                if self.thumb_stored {
+                    self.thumb_stored = found.thumbnail.is_some();
+                    self.thumb_bytes = found.thumbnail.map(|bytes| fit("thumbnail", bytes)).transpose()?;
+                }
+                match found.clip {
+                    Some(bytes) if self.has_clip() => self.clip_bytes = Some(fit("clip", bytes)?),
+                    _ => self.without_clip(),
+                }
+                return Ok(FrameChange::Found(found.frames));
             }
             EventChange::Described(description) => self.described(description, now)?,
             EventChange::Reanalysed(description) => {
@@ -133,7 +177,14 @@ impl EventRow {
                 self.status_reason = Some(reason.to_string());
             }
         }
-        Ok(None)
+        Ok(FrameChange::Keep)
+    }
+
+    fn without_clip(&mut self) {
+        self.clip_state = ClipState::None.as_str().to_owned();
+        self.clip_bytes = None;
+        self.clip_from_us = None;
+        self.clip_until_us = None;
     }
 
     fn seen(&mut self, motion: Option<EventMotion>, zones: &[EventZone], confidence: u8) -> Result<(), DbError> {

@@ -129,6 +129,8 @@ pub(crate) struct EventRow {
     pub(crate) clip_from_us: Option<i64>,
     pub(crate) clip_until_us: Option<i64>,
     pub(crate) frames_state: String,
+    pub(crate) thumb_bytes: Option<i64>,
+    pub(crate) media_bytes: i64,
 }
 
 #[derive(Queryable, Insertable)]
@@ -225,7 +227,28 @@ impl EventRow {
             clip_from_us: None,
             clip_until_us: None,
             frames_state: FramesState::Pending.as_str().to_owned(),
+            thumb_bytes: None,
+            media_bytes: 0,
         })
+    }
+
+    /// Whether nothing more is written for it: it is over, and its files are all there that will be.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.ended_us.is_some()
+            && self.clip_state != ClipState::Pending.as_str()
+            && self.frames_state != FramesState::Pending.as_str()
+    }
+
+    /// None of its pictures lies in the media store any more.
+    pub(crate) fn without_frames(&mut self) {
+        if self.frames_state == FramesState::Stored.as_str() {
+            self.frames_state = FramesState::None.as_str().to_owned();
+        }
+    }
+
+    /// Whether the clip lies in the media store.
+    pub(crate) fn has_clip(&self) -> bool {
+        self.clip_state == ClipState::Stored.as_str()
     }
 
     /// Last movement, clip and pictures.
@@ -247,6 +270,7 @@ impl EventRow {
 
     /// The event as it is shown and told.
     pub(super) fn event(self, camera_name: String, frames: &[FrameRow]) -> Result<Event, DbError> {
+        let has_clip = self.has_clip();
         let id = self.id;
         let timestamp = Timestamp::from_micros(self.started_us);
         let ended_at = time_opt(self.ended_us);
@@ -282,7 +306,7 @@ impl EventRow {
             ai_confidence: self.ai_confidence.map(|c| narrow(WHAT, c)).transpose()?,
             low_confidence: self.low_confidence,
             thumbnail_url: self.thumb_stored.then(|| url("thumbnail")),
-            clip_url: (self.clip_state == ClipState::Stored.as_str()).then(|| url("clip")),
+            clip_url: has_clip.then(|| url("clip")),
             frames,
             zones: from_json(WHAT, &self.zones)?,
             motion: self.motion.map(|m| from_json(WHAT, &m)).transpose()?,

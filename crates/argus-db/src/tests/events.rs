@@ -83,7 +83,7 @@ on_both! {
         let news = t.db.journal_watch();
         let plan = DescriptionPlan::Job { priority: 0 };
         assert!(matches!(t.db.event_open(new_event(c.id, at(5)), at(5), plan).await, Err(DbError::Query(_))));
-        assert!(t.db.event_change(event.id, vec![EventChange::ThumbnailStored], at(6)).await.is_err());
+        assert!(t.db.event_change(event.id, vec![EventChange::ThumbnailStored { bytes: 900 }], at(6)).await.is_err());
         assert!(t.db.event_delete(event.id, DeleteReason::User, at(7)).await.is_err());
         assert_eq!(t.db.event_get(event.id).await.unwrap().unwrap(), event);
         for table in ["event", "analysis_job", "event_count"] {
@@ -113,7 +113,7 @@ on_both! {
             ended_at: argus_core::Timestamp::from_micros(at(7).as_micros() + 250_999),
             motion: None, zones: vec![], confidence: 66, clip_expected: true,
         };
-        let changes = vec![closed, EventChange::ThumbnailStored, EventChange::Frames(vec![frame(0, true), frame(1, false)])];
+        let changes = vec![closed, EventChange::ThumbnailStored { bytes: 900 }, EventChange::Frames(vec![frame(0, true), frame(1, false)])];
         let event = t.db.event_change(e, changes, at(12)).await.unwrap();
         assert_eq!(t.db.journal_bounds().await.unwrap().newest, 3);
         assert_eq!(event.duration_ms, Some(7250));
@@ -190,7 +190,7 @@ on_both! {
         assert_eq!(told[1].data["id"], kept.to_string());
         assert_eq!(told[2].data, serde_json::json!({"ids": [e], "reason": "user"}));
         assert!(matches!(t.db.event_delete(e, DeleteReason::User, at(4)).await, Err(DbError::NotFound { what: "event" })));
-        assert!(matches!(t.db.event_change(e, vec![EventChange::ThumbnailStored], at(4)).await, Err(DbError::NotFound { .. })));
+        assert!(matches!(t.db.event_change(e, vec![EventChange::ThumbnailStored { bytes: 900 }], at(4)).await, Err(DbError::NotFound { .. })));
     }
 
     async fn a_ring_is_a_ring(t) {

@@ -90,7 +90,7 @@ on_both! {
         let c = t.db.camera_insert(camera("A \"quoted\" 🦊")).await.unwrap().id;
         assert_eq!(t.db.journal_tail(0, 10).await.unwrap().len(), 1);
         let e = open_event(&t.db, c, at(0)).await.id;
-        t.db.event_change(e, vec![EventChange::ThumbnailStored], at(1)).await.unwrap();
+        t.db.event_change(e, vec![EventChange::ThumbnailStored { bytes: 900 }], at(1)).await.unwrap();
         same_by_both_ways(&t).await;
         let tail = t.db.journal_tail(1, 1).await.unwrap();
         assert_eq!((tail.len(), tail[0].r#type, tail[0].event_id), (1, MessageType::EventCreated, Some(e)));

@@ -78,12 +78,12 @@ on_both! {
             camera: (T, T, T, i64, i64, T, N, N, N, T, J, N, bool, N, bool, i32, bool, T, i32, i32, i32, i32, T, N, T, N,
                 T, i64, N, N),
             event: (T, T, i64, i64, i64, I, i64, i64, I, T, T, T, T, T, T, N, i32, J, bool, T, N, bool, N, N, N, J, N,
-                Option<f64>, I, I, i32, I, bool, N, N, N, bool, T, I, I, I, T),
+                Option<f64>, I, I, i32, I, bool, N, N, N, bool, T, I, I, I, T, I, i64),
             event_frame: (T, i32, i64, T, i32, i32, i64, bool),
             event_count: (T, T, i64, i64),
             analysis: (T, T, i64, I, T, T, N, N, N, N, T, T, T, T, N, J, T, I, I, I, Option<f64>, bool, I, T, N, N),
             analysis_job: (T, T, T, i32, i32, i64, i64, i64, N, N, N),
-            journal: (i64, T, i64, N, N, T),
+            journal: (i64, T, i64, N, N, T, N),
             coverage: (i64, T, i64, I, T, N, i64),
             api_key: (T, T, T, T, T, I, i32, i64, I, N, i64, N, I),
             ai_spent: (i64, f64),
@@ -91,6 +91,8 @@ on_both! {
             user: (T, T, N, N, T, bool, T, bool, I, i64, i64, I),
             session: (T, T, i64, i64, i64, N, N),
             refresh_token: (T, T, i64, I),
+            media_usage: (T, i64, i64, i64, i64, i64),
+            media_trash: (T, i64),
         }
     }
 

@@ -1,0 +1,427 @@
+//! What is forgotten and what stays, at a real server: by age, by bytes, by free disk, after crashes, and when the disk is
+//! full.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use argus_core::camera::SourceType;
+use argus_core::event::{DetectionType, NewEvent, StatusReason};
+use argus_core::media::event_prefix;
+use argus_core::{CameraId, EventId};
+use argus_db::{DataDir, Database, DatabaseConfig, DescriptionPlan, EventChange, NewFrame};
+use argus_tests::http::Client;
+use argus_tests::server::api_key;
+use argus_tests::wait::{wait_for, wait_until};
+use serde_json::{Value, json};
+
+use crate::common::{SOON, Site, files, now, test_camera, with};
+
+const DAY: u64 = 24 * 3600;
+const MIB: u64 = 1 << 20;
+
+/// A site whose server is down, with a camera that is not enabled.
+async fn asleep() -> (Site, CameraId) {
+    let mut site = Site::start().await;
+    let camera = site.camera(with(test_camera("Yard", 30, 2), &json!({"is_enabled": false}))).await;
+    site.server.terminate(SOON).await.expect("the server ends");
+    (site, camera.parse().unwrap())
+}
+
+/// The database of a server that is down.
+async fn database(site: &Site) -> Database {
+    let key = DataDir::open(site.dir.path()).unwrap().seal_ring().unwrap();
+    Database::open(DatabaseConfig::new(site.dir.path().join("argus.db"), key)).await.unwrap()
+}
+
+async fn settings(site: &Site, values: &[(&str, Value)]) {
+    let values = values.iter().map(|(name, value)| (format!("retention.{name}"), value.to_string())).collect();
+    database(site).await.setting_put(values, now()).await.unwrap();
+}
+
+/// A closed event of some age, with a thumbnail, a picture and a clip of `clip_bytes` that hold no blocks on the disk.
+async fn event(site: &Site, camera: CameraId, age_s: u64, clip_bytes: u64) -> (EventId, PathBuf) {
+    let at = now().minus(Duration::from_secs(age_s));
+    let id = EventId::new(at);
+    let folder = site.dir.path().join("events").join(event_prefix(camera, id, at));
+    std::fs::create_dir_all(&folder).unwrap();
+    for (name, bytes) in [("thumbnail.jpg", 300), ("frame-00.jpg", 700), ("clip.mp4", clip_bytes)] {
+        std::fs::File::create(folder.join(name)).unwrap().set_len(bytes).unwrap();
+    }
+    let new = NewEvent {
+        id,
+        camera_id: camera,
+        source_type: SourceType::Test,
+        detection_type: DetectionType::Motion,
+        timestamp: at,
+        detected_at: at,
+        description: "Motion on Yard.".into(),
+        confidence: 50,
+        zones: vec![],
+        motion: None,
+    };
+    let sha256 = "0".repeat(64);
+    let frame = NewFrame { index: 0, offset_ms: 0, sha256, width: 64, height: 36, bytes: 700, stored: true };
+    let changes = vec![
+        EventChange::ThumbnailStored { bytes: 300 },
+        EventChange::Frames(vec![frame]),
+        EventChange::Closed { ended_at: at, motion: None, zones: vec![], confidence: 50, clip_expected: true },
+        EventChange::Clip { bytes: clip_bytes, from: at, until: at },
+    ];
+    let db = database(site).await;
+    db.event_open(new, at, DescriptionPlan::Skip(StatusReason::AiDisabled)).await.unwrap();
+    db.event_change(id, changes, at).await.unwrap();
+    (id, folder)
+}
+
+/// Whether an event names each kind of file: thumbnail, picture, clip; `None` when it is gone.
+async fn names(site: &Site, id: EventId) -> Option<(bool, bool, bool)> {
+    let answer = site.client.get(&format!("/events/{id}")).await;
+    if answer.status == 404 {
+        return None;
+    }
+    let e = answer.expect(200).json;
+    Some((e["thumbnail_url"].is_string(), e["frames"][0]["url"].is_string(), e["clip_url"].is_string()))
+}
+
+/// The report says what lies in the folder, byte for byte, once everything that is being removed is gone.
+async fn account_is_true(site: &Site) {
+    let folder = site.dir.path().join("events");
+    wait_for("an account that is true", SOON, || async {
+        let report = site.client.get("/system/storage").await.expect(200).json;
+        let mut sizes = [0, 0, 0];
+        for file in files(&folder) {
+            let kind = match file.file_name().unwrap().to_str().unwrap() {
+                "thumbnail.jpg" => 0,
+                "clip.mp4" => 2,
+                _ => 1,
+            };
+            // A file may go between the walk and the look at it.
+            sizes[kind] += folder.join(file).metadata().map_or(0, |meta| meta.len());
+        }
+        let told = ["thumbnails_bytes", "frames_bytes", "clips_bytes"].map(|name| report[name].as_u64().unwrap());
+        let by_camera = report["by_camera"].as_array().unwrap().iter().map(|c| c["media_bytes"].as_u64().unwrap());
+        let database = ["argus.db", "argus.db-wal"];
+        let database: u64 =
+            database.iter().map(|name| site.dir.path().join(name).metadata().map_or(0, |meta| meta.len())).sum();
+        let is_true = told == sizes
+            && by_camera.sum::<u64>() == sizes.iter().sum::<u64>()
+            && report["database_bytes"] == database
+            && report["total_bytes"] == database + sizes.iter().sum::<u64>();
+        is_true.then_some(())
+    })
+    .await;
+}
+
+async fn storage_health(client: &Client) -> Value {
+    client.get("/system/health").await.expect(200).json["components"]["storage"].clone()
+}
+
+/// Notifications of a kind.
+fn told<'a>(journal: &'a [Value], kind: &str) -> Vec<&'a Value> {
+    let of_kind = journal.iter().filter(|m| m["type"] == "notification.new" && m["data"]["kind"] == kind);
+    of_kind.map(|m| &m["data"]).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_too_old_goes_and_is_told() {
+    let (mut site, camera) = asleep().await;
+    settings(&site, &[("media_days", json!(5)), ("min_free_bytes", json!(0))]).await;
+    let (ancient, ancient_folder) = event(&site, camera, 31 * DAY, 5000).await;
+    let (old, old_folder) = event(&site, camera, 6 * DAY, 6000).await;
+    let (new, new_folder) = event(&site, camera, 4 * DAY, 7000).await;
+    let before = database(&site).await.journal_bounds().await.unwrap().newest;
+    site.again().await;
+    wait_until("the files of what is too old to go", SOON, || !ancient_folder.exists() && !old_folder.exists()).await;
+    assert_eq!(names(&site, ancient).await, None);
+    assert_eq!(names(&site, old).await, Some((false, false, false)));
+    assert_eq!(names(&site, new).await, Some((true, true, true)));
+    assert_eq!(files(&new_folder).len(), 3);
+    let journal = site.journal(before).await;
+    let deleted: Vec<_> = journal.iter().filter(|m| m["type"] == "event.deleted").map(|m| &m["data"]).collect();
+    assert_eq!(deleted, [&json!({"ids": [ancient], "reason": "retention"})]);
+    let updated: Vec<_> = journal.iter().filter(|m| m["type"] == "event.updated").map(|m| &m["data"]["id"]).collect();
+    assert_eq!(updated, [&json!(old)]);
+    account_is_true(&site).await;
+    let report = site.client.get("/system/storage").await.expect(200).json;
+    assert_eq!((&report["event_count"], &report["frame_count"], &report["clip_count"]), (&json!(2), &json!(1), &json!(1)));
+    assert_eq!(report["by_camera"], json!([{"camera_id": camera, "media_bytes": 8000, "event_count": 2}]));
+    // A limit that is set while the server runs acts at once.
+    let limits = json!({"retention": {"events_days": 5, "media_days": 1}});
+    site.client.put("/system/settings", &limits).await.expect(200);
+    wait_until("the files of the newest to go", SOON, || !new_folder.exists()).await;
+    assert_eq!((names(&site, old).await, names(&site, new).await), (None, Some((false, false, false))));
+    account_is_true(&site).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_oldest_media_go_when_there_are_too_many() {
+    let (mut site, camera) = asleep().await;
+    settings(&site, &[("max_media_bytes", json!(100 * MIB)), ("min_free_bytes", json!(0))]).await;
+    let mut all = Vec::new();
+    for age in [300, 200, 100] {
+        all.push(event(&site, camera, age, 40 * MIB).await);
+    }
+    site.again().await;
+    wait_until("the oldest clip to go", SOON, || !all[0].1.exists()).await;
+    assert_eq!(names(&site, all[0].0).await, Some((false, false, false)));
+    for (id, folder) in &all[1..] {
+        assert_eq!((names(&site, *id).await, files(folder).len()), (Some((true, true, true)), 3));
+    }
+    account_is_true(&site).await;
+    assert_eq!(storage_health(&site.client).await["status"], "ok");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn little_free_disk_is_told_once_and_costs_the_oldest_media() {
+    let (mut site, camera) = asleep().await;
+    // More than any disk has: everything that can go goes.
+    settings(&site, &[("min_free_bytes", json!(1_u64 << 60))]).await;
+    let (one, folder) = event(&site, camera, 300, 1000).await;
+    let before = database(&site).await.journal_bounds().await.unwrap().newest;
+    site.again().await;
+    wait_until("the media to go", SOON, || !folder.exists()).await;
+    assert_eq!(names(&site, one).await, Some((false, false, false)));
+    let health = storage_health(&site.client).await;
+    assert_eq!(health["status"], "degraded", "{health}");
+    assert!(health["detail"].as_str().unwrap().contains("little room"), "{health}");
+    let told_at = wait_for("the notification", SOON, || async {
+        told(&site.journal(before).await, "storage_low").first().map(|n| (*n).clone())
+    })
+    .await;
+    assert_eq!((&told_at["severity"], &told_at["camera_id"]), (&json!("warning"), &Value::Null));
+    // The disk is looked at again every ten seconds; the notification is not told again.
+    let log = || site.server.log_text().matches("little room is left").count();
+    assert_eq!(log(), 1);
+    let (next, folder) = event(&site, camera, 200, 1000).await;
+    wait_until("the next round", SOON, || !folder.exists()).await;
+    assert_eq!(names(&site, next).await, Some((false, false, false)));
+    assert_eq!((told(&site.journal(before).await, "storage_low").len(), log()), (1, 1));
+    let reader = Client::new(site.server.origin(), &api_key(site.dir.path(), "read:cameras").await);
+    let page = reader.get(&format!("/journal?after={before}")).await.expect(200).json;
+    assert!(told(page["items"].as_array().unwrap(), "storage_low").is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_and_rows_are_made_to_agree_both_ways() {
+    let (mut site, camera) = asleep().await;
+    settings(&site, &[("min_free_bytes", json!(0))]).await;
+    let (whole, whole_folder) = event(&site, camera, 400, 1000).await;
+    let (robbed, robbed_folder) = event(&site, camera, 300, 1000).await;
+    let (resized, resized_folder) = event(&site, camera, 200, 1000).await;
+    std::fs::remove_file(robbed_folder.join("clip.mp4")).unwrap();
+    std::fs::remove_file(robbed_folder.join("frame-00.jpg")).unwrap();
+    std::fs::File::create(resized_folder.join("thumbnail.jpg")).unwrap().set_len(333).unwrap();
+    let events = site.dir.path().join("events");
+    let nobody = events.join(event_prefix(camera, EventId::new(now()), now()));
+    let no_camera = events.join(CameraId::new(now()).to_string());
+    let strays = [
+        whole_folder.join("frame-09.jpg"),
+        whole_folder.join("clip.mp4#1"),
+        nobody.join("clip.mp4"),
+        no_camera.join("2025/01/01/x.jpg"),
+        events.join(camera.to_string()).join("note.txt"),
+    ];
+    for stray in &strays {
+        std::fs::create_dir_all(stray.parent().unwrap()).unwrap();
+        std::fs::write(stray, b"stray").unwrap();
+    }
+    let foreign = events.join("not-ours.txt");
+    std::fs::write(&foreign, b"somebody else's").unwrap();
+    site.again().await;
+    wait_until("the strays to go", SOON, || strays.iter().all(|stray| !stray.exists())).await;
+    wait_for("the rows to say so", SOON, || async {
+        (names(&site, robbed).await == Some((true, false, false))).then_some(())
+    })
+    .await;
+    assert!(foreign.exists(), "what is not named like ours stays");
+    std::fs::remove_file(&foreign).unwrap();
+    assert_eq!(names(&site, whole).await, Some((true, true, true)));
+    assert_eq!(names(&site, resized).await, Some((true, true, true)));
+    let expected: BTreeSet<_> = ["clip.mp4", "frame-00.jpg", "thumbnail.jpg"].map(PathBuf::from).into();
+    assert_eq!(files(&whole_folder).into_iter().collect::<BTreeSet<_>>(), expected);
+    account_is_true(&site).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_of_deleted_rows_go_after_a_crash() {
+    let (mut site, camera) = asleep().await;
+    let (event_gone, event_folder) = event(&site, camera, 300, 1000).await;
+    let db = database(&site).await;
+    db.event_delete(event_gone, argus_core::journal::DeleteReason::User, now()).await.unwrap();
+    // The crash came between the row and its files.
+    assert_eq!(files(&event_folder).len(), 3);
+    site.again().await;
+    wait_until("the event's files to go", SOON, || !event_folder.exists()).await;
+    site.server.kill().await;
+    let (_, folder) = event(&site, camera, 200, 1000).await;
+    db.camera_delete(camera, now(), None).await.unwrap();
+    assert_eq!(files(&folder).len(), 3);
+    site.again().await;
+    wait_until("the camera's files to go", SOON, || files(&site.dir.path().join("events")).is_empty()).await;
+    wait_until("an empty trash", SOON, || site.rows("SELECT prefix AS line FROM media_trash").is_empty()).await;
+    account_is_true(&site).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_camera_is_told_once_a_spell() {
+    let site = Site::start().await;
+    let file = site.media("broken.mp4");
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    std::fs::write(&file, b"this is no film").unwrap();
+    let camera = site.camera(json!({"name": "Gate", "type": "file", "file_path": "broken.mp4"})).await;
+    site.reaches(&camera, "error", SOON).await;
+    let lost = |journal: &[Value]| told(journal, "camera_offline").into_iter().cloned().collect::<Vec<_>>();
+    let first = lost(&site.journal(0).await);
+    assert_eq!(first.len(), 1);
+    assert_eq!((&first[0]["camera_id"], &first[0]["severity"], &first[0]["event_id"]), (&json!(camera), &json!("error"), &Value::Null));
+    assert_eq!(first[0]["title"], "Gate does not work");
+    // Started once more it fails again: the same spell.
+    site.client.post(&format!("/cameras/{camera}/start"), &json!({})).await.expect(202);
+    wait_for("the second failure", SOON, || async {
+        let journal = site.journal(0).await;
+        let failures = journal.iter().filter(|m| m["type"] == "camera.status" && m["data"]["status"] == "error");
+        (failures.count() >= 2).then_some(())
+    })
+    .await;
+    assert_eq!(lost(&site.journal(0).await).len(), 1);
+    // Stopped by a person, the spell is over.
+    site.client.post(&format!("/cameras/{camera}/stop"), &json!({})).await.expect(202);
+    site.reaches(&camera, "stopped", SOON).await;
+    site.client.post(&format!("/cameras/{camera}/start"), &json!({})).await.expect(202);
+    wait_for("the next spell", SOON, || async { (lost(&site.journal(0).await).len() == 2).then_some(()) }).await;
+    let reader = Client::new(site.server.origin(), &api_key(site.dir.path(), "read:cameras").await);
+    let page = reader.get("/journal?after=0&types=notification.new").await.expect(200).json;
+    assert_eq!(lost(page["items"].as_array().unwrap()).len(), 2);
+}
+
+/// A small disk in memory, unmounted when it is dropped.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    /// `None`, said aloud, where mounting is not allowed.
+    fn mount(at: &Path, bytes: u64) -> Option<Self> {
+        std::fs::create_dir_all(at).unwrap();
+        let done = Command::new("mount").args(["-t", "tmpfs", "-o", &format!("size={bytes},mode=0700"), "tmpfs"]).arg(at).output();
+        match done {
+            Ok(done) if done.status.success() => Some(Self(at.to_owned())),
+            other => {
+                eprintln!("SKIPPED: a small disk cannot be mounted here, so a full one is not tested: {other:?}");
+                None
+            }
+        }
+    }
+
+    /// Takes up everything that is free.
+    fn fill(&self) {
+        use std::io::Write;
+        let mut filler = std::fs::File::create(self.0.join("filler")).unwrap();
+        while filler.write_all(&[7; 4096]).is_ok() {}
+    }
+
+    fn relieve(&self) {
+        std::fs::remove_file(self.0.join("filler")).unwrap();
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // Lazily: a server that is just being killed may still hold a file.
+        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_degrades_and_loses_nothing() {
+    let (mut site, sleeper) = asleep().await;
+    let Some(disk) = SmallDisk::mount(&site.dir.path().join("events"), 8 * MIB) else { return };
+    settings(&site, &[("min_free_bytes", json!(0))]).await;
+    let (oldest, oldest_folder) = event(&site, sleeper, 3000, 1000).await;
+    site.again().await;
+    assert_eq!(storage_health(&site.client).await["status"], "ok");
+    assert_eq!(names(&site, oldest).await, Some((true, true, true)));
+    let mut listener = site.listen(None).await;
+    disk.fill();
+    let camera = site.camera(test_camera("Door", 6, 3)).await;
+    let created = listener.created(&camera).await;
+    let id = created["id"].as_str().unwrap().to_owned();
+    wait_for("a degraded health", SOON, || async {
+        let health = storage_health(&site.client).await;
+        (health["status"] == "degraded").then_some(())
+    })
+    .await;
+    let whole = site.client.get("/system/health").await.expect(200).json;
+    assert_eq!((&whole["status"], &whole["components"]["database"]["status"]), (&json!("degraded"), &json!("ok")));
+    // The event comes to its end, without what there was no room for.
+    wait_for("the end of the event", SOON, || async {
+        let event = site.event(&id).await;
+        (!event["ended_at"].is_null() && event["description_status"] != "pending").then_some(())
+    })
+    .await;
+    // The oldest media make room, and their event says so.
+    wait_until("the oldest media to go", SOON, || !oldest_folder.exists()).await;
+    assert_eq!(names(&site, oldest).await, Some((false, false, false)));
+    listener
+        .until("storage_low", SOON, |m| m["type"] == "notification.new" && m["data"]["kind"] == "storage_low")
+        .await;
+    // No half file lies about, and every file that is named is there in full.
+    let halves = |folder: &Path| files(folder).into_iter().filter(|f| f.to_string_lossy().contains('#')).collect::<Vec<_>>();
+    wait_until("half files to go", SOON, || halves(&disk.0).is_empty()).await;
+
+    disk.relieve();
+    wait_for("a healthy storage", SOON, || async {
+        (storage_health(&site.client).await["status"] == "ok").then_some(())
+    })
+    .await;
+    let next = listener.created(&camera).await["id"].as_str().unwrap().to_owned();
+    let event = listener.finished(&next).await;
+    assert!(event["thumbnail_url"].is_string() && event["clip_url"].is_string(), "{event}");
+    let clip = site.client.root().get(event["clip_url"].as_str().unwrap()).await.expect(200);
+    assert!(crate::common::ffprobe(&clip.bytes).seconds > 0.5);
+    site.client.post(&format!("/cameras/{camera}/stop"), &json!({})).await.expect(202);
+    site.reaches(&camera, "stopped", SOON).await;
+    account_is_true(&site).await;
+    assert_eq!(site.rows("SELECT integrity_check AS line FROM pragma_integrity_check"), ["ok"]);
+    assert!(!site.server.log_text().contains("panicked"));
+    site.server.terminate(SOON).await.expect("the server ends");
+    drop(disk);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_database_answers_503_and_lives_on() {
+    let home = tempfile::tempdir().unwrap();
+    let dir = home.path().join("data");
+    let Some(disk) = SmallDisk::mount(&dir, 16 * MIB) else { return };
+    let key = api_key(&dir, "admin").await;
+    let mut server = argus_tests::server::ServerProcess::start(&dir).await;
+    let client = Client::new(server.origin(), &key);
+    let create = |n: u32| {
+        let (client, fields) = (client.clone(), json!({"name": format!("Camera {n}"), "type": "test", "is_enabled": false}));
+        async move { client.post("/cameras", &fields).await }
+    };
+    create(0).await.expect(201);
+    disk.fill();
+    let mut n = 1;
+    // The log of changes has some room of its own.
+    let refused = loop {
+        let answer = create(n).await;
+        if answer.status != 201 {
+            break answer;
+        }
+        n += 1;
+        assert!(n < 5000, "the disk never gets full");
+    };
+    let refused = refused.expect(503);
+    assert!(refused.header("retry-after").unwrap().parse::<u32>().unwrap() >= 1);
+    assert_eq!(refused.json["status_code"], 503);
+    assert_eq!(client.get("/cameras?limit=1").await.expect(200).json["total"], n, "what was stored can be read");
+    disk.relieve();
+    wait_for("writing to go on", SOON, || async { (create(n).await.status == 201).then_some(()) }).await;
+    assert_eq!(client.get("/cameras?limit=1").await.expect(200).json["total"], n + 1);
+    assert_eq!(crate::common::rows(&dir, "SELECT integrity_check AS line FROM pragma_integrity_check"), ["ok"]);
+    assert!(server.exited().is_none());
+    server.terminate(SOON).await.expect("the server ends");
+    drop(disk);
+}
+
