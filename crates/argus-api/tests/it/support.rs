@@ -12,7 +12,7 @@ use argus_core::event::{DetectionType, Event, NewEvent};
 use argus_core::journal::DeleteReason;
 use argus_core::ports::{CameraEdit, ComponentHealth, ComponentStatus, Control, ControlError, Health, Probe, Still};
 use argus_core::status::{CameraLive, CameraState, CameraStatus};
-use argus_core::{ApiKeyId, CameraId, Classify, Clock, EventId, Invalid, ManualClock, Timestamp};
+use argus_core::{ApiKeyId, CameraId, Classify, Clock, EventId, Invalid, ManualClock, PrivacyMask, Timestamp};
 use argus_db::{Database, DatabaseConfig, DbError, DescriptionPlan, SealKey};
 use async_trait::async_trait;
 use object_store::ObjectStoreExt as _;
@@ -102,7 +102,7 @@ impl Control for Books {
         }
     }
 
-    async fn source_probe(&self, source: &Source) -> Probe {
+    async fn source_probe(&self, source: &Source, _privacy: &PrivacyMask) -> Probe {
         self.probed.lock().unwrap().push(source.clone());
         Probe {
             success: true,
