@@ -20,7 +20,6 @@ use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::timeout;
 
-use crate::CaptureError;
 use crate::clip::Shown;
 use crate::gst::brush::Brush;
 use crate::gst::decode::{coded, make_decoder, raw_caps, stream_us};
@@ -28,6 +27,7 @@ use crate::gst::element::{Running, decoders, filter, make, unit_caps};
 use crate::gst::inline::Inline;
 use crate::gst::mux::Mux;
 use crate::ring::AccessUnit;
+use crate::{CaptureError, blocking};
 
 /// Coded bytes that may wait for their turn.
 const WAITING_MAX: u64 = 64 << 20;
@@ -125,7 +125,8 @@ impl Work {
         tell: &oneshot::Sender<Result<(TempPath, Shown), CaptureError>>,
     ) -> Result<(TempPath, Shown), CaptureError> {
         let given_up = || CaptureError::Pipeline("completed", "the clip was given up".into());
-        let mut painter = Painter::new(&self.first, self.from, self.dir)?;
+        let runtime = self.runtime.clone();
+        let mut painter = Painter::new(&self.first, self.from, self.dir, runtime)?;
         while let Ok(unit) = self.inbox.recv() {
             // Fair: whoever has waited longest comes next. It is never closed.
             let _turn = self.runtime.block_on(self.turn.acquire());
@@ -168,12 +169,13 @@ struct Painter {
     brush: Brush,
     from: Timestamp,
     dir: PathBuf,
+    runtime: Handle,
     /// Made for the first picture.
     file: Option<(Mux, Format, Shown)>,
 }
 
 impl Painter {
-    fn new(first: &AccessUnit, from: Timestamp, dir: PathBuf) -> Result<Self, CaptureError> {
+    fn new(first: &AccessUnit, from: Timestamp, dir: PathBuf, runtime: Handle) -> Result<Self, CaptureError> {
         let (decode, pictures) = decoder(first)?;
         Ok(Self {
             decode,
@@ -186,6 +188,7 @@ impl Painter {
             brush: Brush::default(),
             from,
             dir,
+            runtime,
             file: None,
         })
     }
@@ -214,7 +217,7 @@ impl Painter {
             let format = format_of(&caps).ok_or_else(odd)?;
             let at = Timestamp::from_micros(self.origin_us.saturating_add(pts_us));
             if self.file.is_none() {
-                let mux = Mux::of_pictures(&caps, pts_us, &self.dir)?;
+                let mux = self.begin_file(caps, pts_us)?;
                 self.file = Some((mux, format.clone(), Shown::new(self.from, at)));
             }
             let Some((mux, known, shown)) = &mut self.file else { continue };
@@ -225,6 +228,19 @@ impl Painter {
             shown.count(at);
         }
         Ok(())
+    }
+
+    /// Begins the file on a thread of the runtime: what GStreamer starts for it would take over the low priority of this
+    /// one, and lend it to other pipelines later.
+    fn begin_file(&self, caps: gst::Caps, pts_us: i64) -> Result<Mux, CaptureError> {
+        let dir = self.dir.clone();
+        let made =
+            self.runtime.spawn(async move { blocking::spawn(move || Mux::of_pictures(&caps, pts_us, &dir)).await });
+        let stopping = || CaptureError::Pipeline("started", "the server is stopping".into());
+        match self.runtime.block_on(made) {
+            Ok(Ok(mux)) => mux,
+            Ok(Err(_)) | Err(_) => Err(stopping()),
+        }
     }
 
     fn finish(mut self) -> Result<(TempPath, Shown), CaptureError> {
@@ -248,7 +264,14 @@ fn decoder(first: &AccessUnit) -> Result<(Inline, AppSink), CaptureError> {
     let codec = first.format.codec;
     let start = |nth| {
         let (decoder, running) = (make_decoder(codec, nth)?, Running::new());
-        let sink = AppSink::builder().sync(false).async_(false).max_buffers(0).enable_last_sample(false).build();
+        let sink = AppSink::builder()
+            .sync(false)
+            .async_(false)
+            .max_buffers(0)
+            .enable_last_sample(false)
+            // Who would take what is left waits for the end to have gone through.
+            .wait_on_eos(false)
+            .build();
         running.chain(&[&decoder, &make("videoconvert")?, &filter(&raw_caps())?, sink.upcast_ref()])?;
         Ok((Inline::start(running, &decoder, &unit_caps(codec))?, sink))
     };

@@ -128,13 +128,20 @@ async fn a_mask_holds_from_the_moment_it_is_set_also_within_a_clip() {
     let recorder = feed.handle.start_clip(start).await.unwrap();
     feed.handle.retune(&hidden(open.clone()));
     let changed = feed.handle.state().last_frame_at.unwrap();
-    let session = pictures(&mut feed, 30).await[29].session;
+    let until = async |feed: &mut _, end| loop {
+        let picture = pictures(feed, 1).await.remove(0);
+        if picture.taken_at > end {
+            break picture;
+        }
+    };
+    let long = Duration::from_secs(2);
+    let session = until(&mut feed, changed.plus(long)).await.session;
     let snapshot = feed.handle.snapshot(None).await.unwrap();
     assert!(halves(&bench, &snapshot.jpeg, size(&snapshot)).is_hidden());
     // and it ends when it is taken away: what was taken meanwhile stays hidden
     feed.handle.retune(&open);
     let opened = feed.handle.state().last_frame_at.unwrap();
-    let last = pictures(&mut feed, 30).await.pop().unwrap();
+    let last = until(&mut feed, opened.plus(long)).await;
     assert_eq!(last.session, session, "the stream went on without a break");
     let clip = recorder.finish(last.taken_at).await.unwrap();
     let film = shown(clip.file.as_ref().as_ref(), (320, 180));
