@@ -15,6 +15,7 @@ mod helpers;
 mod live;
 mod main_job;
 mod many;
+mod privacy;
 mod replay;
 mod retention;
 mod seal;

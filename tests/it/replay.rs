@@ -51,14 +51,16 @@ async fn the_same_file_gives_the_same_log_byte_for_byte() {
     assert!(status.success(), "{stderr}");
     assert_eq!(lines(&plain).iter().filter(|line| line["type"] == "episode.began").count(), 1);
 
-    // Where nothing counts there is no episode.
+    // Where nothing counts there is no episode, be it left out or hidden.
     let corner = |x: f64, y: f64| json!({"x": x, "y": y});
     let all = json!([corner(0.0, 0.0), corner(1.0, 0.0), corner(1.0, 1.0), corner(0.0, 1.0)]);
-    let zones = json!([{"name": "All", "kind": "exclude", "vertices": all}]);
-    std::fs::write(&config, json!({"name": "R", "type": "test", "detection_zones": zones}).to_string()).unwrap();
-    let (status, none, stderr) = run_bare(&args).await;
-    assert!(status.success(), "{stderr}");
-    assert_eq!(lines(&none).iter().map(|line| &line["type"]).collect::<Vec<_>>(), ["end"]);
+    for kind in ["exclude", "privacy"] {
+        let zones = json!([{"name": "All", "kind": kind, "vertices": all}]);
+        std::fs::write(&config, json!({"name": "R", "type": "test", "detection_zones": zones}).to_string()).unwrap();
+        let (status, none, stderr) = run_bare(&args).await;
+        assert!(status.success(), "{stderr}");
+        assert_eq!(lines(&none).iter().map(|line| &line["type"]).collect::<Vec<_>>(), ["end"], "{kind}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

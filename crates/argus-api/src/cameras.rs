@@ -401,5 +401,7 @@ pub(crate) async fn test(
         (checked, _) => return Err(decoded.with(checked.err().unwrap_or_default()).into()),
     };
     shared.state.control.source_check(&source).map_err(argus_core::Faults::from)?;
-    Ok(Json(shared.control(|c| async move { Ok(c.source_probe(&source).await) }).await?))
+    // What nobody may see of the camera stays hidden when its source is tried.
+    let privacy = camera.map(|c| c.config.privacy()).unwrap_or_default();
+    Ok(Json(shared.control(|c| async move { Ok(c.source_probe(&source, &privacy).await) }).await?))
 }

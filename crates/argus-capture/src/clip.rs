@@ -1,19 +1,26 @@
-//! Clips: what is in memory and what follows it, written to an MP4 as it comes in, without re-encoding.
+//! Clips: what is in memory and what follows it, written to an MP4 as it comes in: as it is, or, where a privacy mask
+//! holds, painted over and encoded anew ([`crate::repaint`]).
+//!
+//! A clip that began without a mask and meets one, because the camera's zones changed meanwhile, begins again with what is
+//! in memory, so that all of it goes the other way. It may then begin later than was wanted.
 
+use std::collections::VecDeque;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use argus_core::Timestamp;
 use argus_core::ports::{ClipFile, ClipRecorder, FeedError};
 use async_trait::async_trait;
 use tempfile::TempPath;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 
-use crate::gst::mux::Mux;
+use crate::gst::mux::{Mux, Pushed};
 use crate::mp4_edit;
+use crate::repaint::Repaint;
 use crate::ring::AccessUnit;
 use crate::shared::Shared;
 use crate::{CaptureError, blocking};
@@ -25,22 +32,24 @@ const LATE_MAX: Duration = Duration::from_secs(2);
 /// The index lies within the first bytes of a clip; ten minutes of it are far below that.
 const HEAD_MAX: u64 = 8 << 20;
 
+/// Where clips are written, and who may paint.
+#[derive(Clone, Debug)]
+pub(crate) struct Studio {
+    pub(crate) dir: PathBuf,
+    /// One clip at a time is painted over.
+    pub(crate) turn: Arc<Semaphore>,
+}
+
 /// Begins a clip at `from`.
-pub(crate) async fn start(shared: &Shared, from: Timestamp, dir: PathBuf) -> Result<Box<dyn ClipRecorder>, FeedError> {
+pub(crate) async fn start(
+    shared: &Arc<Shared>,
+    from: Timestamp,
+    studio: Studio,
+) -> Result<Box<dyn ClipRecorder>, FeedError> {
     let (backlog, live) = shared.follow(from);
-    let first = backlog.first().cloned();
-    let first =
-        first.ok_or_else(|| FeedError::NoPicture("there is no picture in memory to begin a clip with".into()))?;
-    let begin = first.clone();
-    let mux = blocking::spawn(move || Mux::new(&begin, &dir)).await.map_err(stopping)?.map_err(told)?;
+    let writer = Writer::begin(shared.clone(), from, studio, backlog, live).await?;
     let (finish, until) = oneshot::channel();
-    let writer = Writer {
-        mux,
-        session: first.session,
-        decoded: first.at,
-        shown: Shown { from, first: first.at, begin: first.at, last: first.at, end: first.at, units: 0 },
-    };
-    let task = tokio::spawn(write(writer, backlog, live, until));
+    let task = tokio::spawn(write(writer, until));
     Ok(Box::new(Recorder { finish, task }))
 }
 
@@ -60,7 +69,7 @@ impl ClipRecorder for Recorder {
 
 /// Which moments a clip shows.
 #[derive(Debug)]
-struct Shown {
+pub(crate) struct Shown {
     /// Wanted beginning.
     from: Timestamp,
     /// First picture in the file.
@@ -75,12 +84,22 @@ struct Shown {
 }
 
 impl Shown {
-    fn count(&mut self, at: Timestamp) {
+    pub(crate) fn new(from: Timestamp, first: Timestamp) -> Self {
+        Self { from, first, begin: first, last: first, end: first, units: 0 }
+    }
+
+    pub(crate) fn count(&mut self, at: Timestamp) {
         self.units = self.units.saturating_add(1);
         self.last = self.last.max(at);
         if at <= self.from {
             self.begin = self.begin.max(at);
         }
+    }
+
+    /// Ends it at `until`; `false`: then nothing is left.
+    fn end_at(&mut self, until: Timestamp) -> bool {
+        self.end = self.last.min(until);
+        self.units > 0 && self.end >= self.begin
     }
 
     /// The typical distance of two pictures.
@@ -89,96 +108,200 @@ impl Shown {
     }
 }
 
-/// When a unit is to be decoded, in wall time.
-fn decoded_at(unit: &AccessUnit) -> Timestamp {
-    let early = unit.dts_us.map_or(0, |dts| unit.pts_us.saturating_sub(dts)).max(0);
-    unit.at.minus(Duration::from_micros(u64::try_from(early).unwrap_or(0)))
+/// Where the units go.
+enum Output {
+    /// Into the file, as they are.
+    Copied(Mux, Shown),
+    /// To be painted over.
+    Painted(Repaint),
+}
+
+impl Output {
+    async fn begin(first: AccessUnit, from: Timestamp, masked: bool, studio: Studio) -> Result<Self, FeedError> {
+        if masked {
+            return Repaint::start(&first, from, studio.dir, studio.turn).map(Self::Painted).map_err(told);
+        }
+        let shown = Shown::new(from, first.at);
+        let mux = blocking::spawn(move || Mux::of_units(&first, &studio.dir)).await.map_err(stopping)?;
+        Ok(Self::Copied(mux.map_err(told)?, shown))
+    }
+}
+
+/// The times of decoding of a stream, which may not tell them.
+#[derive(Debug, Default)]
+struct Order {
+    /// The newest picture so far.
+    newest: Option<Timestamp>,
+    /// How long before it is shown a picture was seen to be coded.
+    early: Duration,
+}
+
+impl Order {
+    fn note(&mut self, unit: &AccessUnit) {
+        let newest = self.newest.map_or(unit.at, |t| t.max(unit.at));
+        self.newest = Some(newest);
+        self.early = self.early.max(newest.since(unit.at));
+    }
+
+    /// When a unit is to be decoded at the latest, in wall time: no picture before that comes after it.
+    fn decoded_at(&self, unit: &AccessUnit) -> Timestamp {
+        let early = unit.dts_us.map_or(self.early, |dts| {
+            Duration::from_micros(u64::try_from(unit.pts_us.saturating_sub(dts)).unwrap_or(0))
+        });
+        unit.at.minus(early)
+    }
 }
 
 struct Writer {
-    mux: Mux,
+    shared: Arc<Shared>,
+    from: Timestamp,
+    studio: Studio,
+    output: Output,
+    backlog: VecDeque<AccessUnit>,
+    live: mpsc::Receiver<AccessUnit>,
     session: u64,
-    /// When the newest unit is to be decoded.
+    order: Order,
+    /// When the newest unit is to be decoded, and when it is shown.
     decoded: Timestamp,
-    shown: Shown,
+    last: Timestamp,
+    /// More may come.
+    open: bool,
 }
 
 impl Writer {
-    /// Hands a unit to the file; `false` ends the clip.
-    async fn take(&mut self, unit: &AccessUnit) -> bool {
+    async fn begin(
+        shared: Arc<Shared>,
+        from: Timestamp,
+        studio: Studio,
+        backlog: Vec<AccessUnit>,
+        live: mpsc::Receiver<AccessUnit>,
+    ) -> Result<Self, FeedError> {
+        let first = backlog.first().cloned();
+        let first =
+            first.ok_or_else(|| FeedError::NoPicture("there is no picture in memory to begin a clip with".into()))?;
+        let masked = backlog.iter().any(|unit| !unit.mask.is_empty());
+        let (session, at) = (first.session, first.at);
+        let output = Output::begin(first, from, masked, studio.clone()).await?;
+        let (order, backlog) = (Order::default(), backlog.into());
+        Ok(Self { shared, from, studio, output, backlog, live, session, order, decoded: at, last: at, open: true })
+    }
+
+    /// The next unit; `None` when there is none to come. Cancel-safe.
+    async fn next(&mut self) -> Option<AccessUnit> {
+        match self.backlog.pop_front() {
+            Some(unit) => Some(unit),
+            None => self.live.recv().await,
+        }
+    }
+
+    /// Hands a unit on. What cannot be taken ends the clip.
+    async fn put(&mut self, unit: AccessUnit) {
         if unit.session != self.session {
+            self.open = false;
+            return;
+        }
+        if !unit.mask.is_empty() && matches!(self.output, Output::Copied(..)) {
+            self.open = self.begin_again().await;
+            return;
+        }
+        self.order.note(&unit);
+        self.decoded = self.order.decoded_at(&unit);
+        self.last = self.last.max(unit.at);
+        self.open = match &mut self.output {
+            Output::Copied(mux, shown) => copy(mux, shown, &unit).await,
+            Output::Painted(repaint) => repaint.push(unit),
+        };
+    }
+
+    /// Begins the clip anew, painted over, with what is in memory. `false`: it ends where the mask began.
+    async fn begin_again(&mut self) -> bool {
+        let (backlog, live) = self.shared.follow(self.from);
+        if backlog.first().is_none_or(|unit| unit.session != self.session) {
             return false;
         }
-        let patience = Instant::now() + Duration::from_secs(10);
-        while self.mux.waiting_bytes() > WAITING_MAX {
-            if Instant::now() > patience {
-                tracing::warn!("a clip ends early: the disk is too slow");
-                return false;
+        let (shared, studio) = (self.shared.clone(), self.studio.clone());
+        match Self::begin(shared, self.from, studio, backlog, live).await {
+            Ok(anew) => {
+                let old = std::mem::replace(self, anew);
+                blocking::detach(move || drop(old));
+                true
             }
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            Err(e) => {
+                tracing::warn!(error = %e, "a clip ends where a privacy zone was added: it could not be begun anew");
+                false
+            }
         }
-        let taken = self.mux.push(unit);
-        if taken {
-            self.shown.count(unit.at);
-            self.decoded = decoded_at(unit);
-        }
-        taken
     }
 }
 
-/// Writes until the end is known and reached, or the stream breaks off.
-async fn write(
-    mut writer: Writer,
-    backlog: Vec<AccessUnit>,
-    mut live: mpsc::Receiver<AccessUnit>,
-    mut until: oneshot::Receiver<Timestamp>,
-) -> Result<ClipFile, FeedError> {
-    let abandoned = || FeedError::Stream("the clip was abandoned".to_owned());
-    let mut open = true;
-    for unit in &backlog {
-        open = open && writer.take(unit).await;
+/// Hands a unit to the file; `false` ends the clip.
+async fn copy(mux: &Mux, shown: &mut Shown, unit: &AccessUnit) -> bool {
+    let patience = Instant::now() + Duration::from_secs(10);
+    while mux.waiting_bytes() > WAITING_MAX {
+        if Instant::now() > patience {
+            tracing::warn!("a clip ends early: the disk is too slow");
+            return false;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    drop(backlog);
+    match mux.push(unit) {
+        Pushed::Taken => shown.count(unit.at),
+        Pushed::Skipped => {}
+        Pushed::Refused => return false,
+    }
+    true
+}
+
+/// Writes until the end is known and reached, or the stream breaks off.
+async fn write(mut writer: Writer, mut until: oneshot::Receiver<Timestamp>) -> Result<ClipFile, FeedError> {
     let until = loop {
         tokio::select! {
             biased;
             end = &mut until => match end {
                 Ok(end) => break end,
-                Err(_dropped) => return discard(writer, abandoned()).await,
+                Err(_dropped) => {
+                    blocking::spawn(move || drop(writer)).await.map_err(stopping)?;
+                    return Err(FeedError::Stream("the clip was abandoned".to_owned()));
+                }
             },
-            unit = live.recv(), if open => open = match unit {
-                Some(unit) => writer.take(&unit).await,
-                None => false,
+            unit = writer.next(), if writer.open => match unit {
+                Some(unit) => writer.put(unit).await,
+                None => writer.open = false,
             },
         }
     };
     // What is still to come: up to the first picture after the end.
-    let deadline = Instant::now() + until.since(writer.shown.last) + LATE_MAX;
-    while open && writer.decoded < until {
-        match timeout_at(deadline, live.recv()).await {
+    let deadline = Instant::now() + until.since(writer.last) + LATE_MAX;
+    while writer.open && writer.decoded < until {
+        match timeout_at(deadline, writer.next()).await {
             // By the time of decoding: pictures may be coded after one that is shown later.
-            Ok(Some(unit)) if decoded_at(&unit) <= until => open = writer.take(&unit).await,
-            _ => open = false,
+            Ok(Some(unit)) if writer.order.decoded_at(&unit) <= until => writer.put(unit).await,
+            _ => writer.open = false,
         }
     }
-    drop(live);
-    let Writer { mux, mut shown, .. } = writer;
-    shown.end = shown.last.min(until);
-    if shown.units == 0 || shown.end < shown.begin {
-        drop(blocking::spawn(move || drop(mux)));
-        return Err(FeedError::NoPicture("the clip would hold no picture".to_owned()));
+    let Writer { output, live, backlog, .. } = writer;
+    drop((live, backlog));
+    let none = || FeedError::NoPicture("the clip would hold no picture".to_owned());
+    match output {
+        Output::Copied(mux, mut shown) => {
+            if !shown.end_at(until) {
+                blocking::detach(move || drop(mux));
+                return Err(none());
+            }
+            blocking::spawn(move || complete(mux.finish()?, &shown)).await.map_err(stopping)?.map_err(told)
+        }
+        Output::Painted(repaint) => {
+            let (path, mut shown) = repaint.finish().await.map_err(told)?;
+            if !shown.end_at(until) {
+                return Err(none());
+            }
+            blocking::spawn(move || complete(path, &shown)).await.map_err(stopping)?.map_err(told)
+        }
     }
-    blocking::spawn(move || complete(mux, &shown)).await.map_err(stopping)?.map_err(told)
-}
-
-async fn discard(writer: Writer, error: FeedError) -> Result<ClipFile, FeedError> {
-    blocking::spawn(move || drop(writer)).await.map_err(stopping)?;
-    Err(error)
 }
 
 /// Completes the file and hides what lies before and after what was wanted.
-fn complete(mux: Mux, shown: &Shown) -> Result<ClipFile, CaptureError> {
-    let path = mux.finish()?;
+fn complete(path: TempPath, shown: &Shown) -> Result<ClipFile, CaptureError> {
     let failed = |e| CaptureError::File("the clip cannot be completed", e);
     let skip = shown.begin.since(shown.first);
     let length = shown.end.since(shown.begin) + shown.step();

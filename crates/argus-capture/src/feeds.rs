@@ -9,13 +9,14 @@ use argus_core::ports::{
     CameraFeeds, ClipRecorder, FeedError, FeedHandle, FeedItem, FeedPlan, FeedStream, OpenFeed, Probe, Still, StillSpec,
 };
 use argus_core::status::CameraState;
-use argus_core::{Clock, Invalid, Timestamp};
+use argus_core::{Clock, Invalid, PrivacyMask, Timestamp};
 use async_trait::async_trait;
 use tokio::sync::Semaphore;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
+use crate::clip::Studio;
 use crate::media_path::resolve;
 use crate::queue::Queue;
 use crate::shared::Shared;
@@ -62,6 +63,8 @@ pub struct Feeds {
     media_dirs: Arc<[PathBuf]>,
     /// Decodings for stills at one time, in all: they would take the cores from the cameras.
     stills: Arc<Semaphore>,
+    /// Clips that are painted over at one time.
+    painting: Arc<Semaphore>,
 }
 
 impl Feeds {
@@ -73,7 +76,7 @@ impl Feeds {
         gst::element::start()?;
         let media_dirs = config.media_dirs.clone().into();
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        Ok(Self { config, media_dirs, stills: Arc::new(Semaphore::new(cores)) })
+        Ok(Self { config, media_dirs, stills: Arc::new(Semaphore::new(cores)), painting: Arc::new(Semaphore::new(1)) })
     }
 }
 
@@ -88,7 +91,8 @@ impl CameraFeeds for Feeds {
 
     /// Needs the runtime's context.
     fn open(&self, plan: FeedPlan) -> OpenFeed {
-        let shared = Arc::new(Shared::new(self.config.clock.clone(), plan.analysis_rate, self.config.gate, plan.keep));
+        let (clock, gate) = (self.config.clock.clone(), self.config.gate);
+        let shared = Arc::new(Shared::new(clock, plan.analysis_rate, gate, plan.keep, plan.privacy));
         let tracker = TaskTracker::new();
         let cancel = CancellationToken::new();
         let opener = Opener { source: plan.source, media_dirs: self.media_dirs.clone(), tracker: tracker.clone() };
@@ -116,15 +120,15 @@ impl CameraFeeds for Feeds {
             handle: Arc::new(Handle {
                 shared,
                 tracker,
-                temp_dir: self.config.temp_dir.clone(),
+                studio: Studio { dir: self.config.temp_dir.clone(), turn: self.painting.clone() },
                 stills: self.stills.clone(),
                 stop: cancel.drop_guard(),
             }),
         }
     }
 
-    async fn probe(&self, source: &Source) -> Probe {
-        probe::probe(source.clone(), self.media_dirs.clone(), self.config.clock.clone()).await
+    async fn probe(&self, source: &Source, privacy: &PrivacyMask) -> Probe {
+        probe::probe(source.clone(), privacy.clone(), self.media_dirs.clone(), self.config.clock.clone()).await
     }
 }
 
@@ -142,7 +146,7 @@ impl FeedStream for Stream {
 struct Handle {
     shared: Arc<Shared>,
     tracker: TaskTracker,
-    temp_dir: PathBuf,
+    studio: Studio,
     stills: Arc<Semaphore>,
     /// A feed that is forgotten is stopped.
     stop: DropGuard,
@@ -165,11 +169,15 @@ impl FeedHandle for Handle {
     }
 
     async fn start_clip(&self, from: Timestamp) -> Result<Box<dyn ClipRecorder>, FeedError> {
-        clip::start(&self.shared, from, self.temp_dir.clone()).await
+        clip::start(&self.shared, from, self.studio.clone()).await
     }
 
     fn on_motion(&self, moving: bool, changed: bool) {
         self.shared.tell_motion(moving, changed);
+    }
+
+    fn retune(&self, plan: &FeedPlan) {
+        self.shared.retune(plan.analysis_rate, plan.keep, plan.privacy.clone());
     }
 
     async fn stop(&self) {

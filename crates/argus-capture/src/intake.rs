@@ -1,8 +1,10 @@
 //! What happens to each access unit as it comes in: stamped, kept, counted, and decoded when it is worth it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
+use argus_core::PrivacyMask;
 use argus_motion::{DecodeAll, DecodePolicy, PacketGate, PacketInfo, Verdict};
 use bytes::Bytes;
 use gstreamer as gst;
@@ -33,11 +35,15 @@ pub(crate) struct Intake {
     nth: usize,
     /// Pictures of the wanted rate that went by undecoded.
     missed: Thin,
+    /// The session has had a key frame.
+    keyed: bool,
+    /// The session was given up: what still comes touches nothing that the next one has.
+    given_up: Arc<AtomicBool>,
 }
 
 impl Intake {
     pub(crate) fn new(shared: Arc<Shared>, events: mpsc::Sender<SessionEvent>) -> Self {
-        let missed = Thin::new(shared.rate.unwrap_or(1));
+        let missed = Thin::new(shared.rate().unwrap_or(1));
         let policy = policy(shared.gate);
         Self {
             shared,
@@ -51,6 +57,8 @@ impl Intake {
             needs_key: true,
             nth: 0,
             missed,
+            keyed: false,
+            given_up: Arc::default(),
         }
     }
 
@@ -58,8 +66,16 @@ impl Intake {
         self.findings.clone()
     }
 
+    /// Set by whoever gives the session up.
+    pub(crate) fn given_up(&self) -> Arc<AtomicBool> {
+        self.given_up.clone()
+    }
+
     /// Takes a sample of the ingest pipeline: one access unit.
     pub(crate) fn sample(&mut self, sample: &gst::Sample) {
+        if self.given_up.load(Ordering::Acquire) {
+            return;
+        }
         let now = Instant::now();
         let Some((buffer, segment)) = sample.buffer().zip(sample.segment()) else { return };
         let Some(segment) = segment.downcast_ref::<gst::ClockTime>() else { return };
@@ -73,7 +89,8 @@ impl Intake {
         // One copy into an allocation of the right size: the network's buffers would pin their pools.
         let data = Bytes::copy_from_slice(&map);
         drop(map);
-        let (at, fresh) = self.timeline.place(pts_us, now, changed, || self.shared.clock.now());
+        let key = !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT);
+        let (at, fresh) = self.timeline.place(pts_us, now, (key, changed), || self.shared.clock.now());
         if fresh {
             self.begin_session();
         }
@@ -81,26 +98,32 @@ impl Intake {
             at,
             pts_us,
             dts_us: time(buffer.dts()),
-            key: !buffer.flags().contains(gst::BufferFlags::DELTA_UNIT),
+            key,
             session: self.session,
             data,
             format,
+            mask: PrivacyMask::default(),
         };
         let first = !std::mem::replace(&mut self.findings.lock().began, true);
         // Kept before it is told, told before it is looked at: who hears of it finds it, and hears of it first.
-        let kept = self.shared.keep(&unit);
+        let kept = self.shared.keep(now, &unit);
         self.shared.received(now, &unit.format);
         if first {
             // Nobody listens any more when this is full or closed.
             let _ = self.events.try_send(SessionEvent::First);
         }
-        if kept {
-            self.analyse(&unit);
+        self.keyed |= unit.key;
+        // What the ring has no room for can be decoded all the same. Before the first key frame nothing can.
+        if kept || self.keyed {
+            self.analyse(now, &unit);
         }
     }
 
     /// The source came to its end: what was received is decoded, then the end is told.
     pub(crate) fn ended(&mut self) {
+        if self.given_up.load(Ordering::Acquire) {
+            return;
+        }
         if let Some(motion) = self.motion.take() {
             motion.drain();
         }
@@ -110,9 +133,17 @@ impl Intake {
     fn begin_session(&mut self) {
         self.session = self.shared.next_session();
         self.policy = policy(self.shared.gate);
-        self.motion = None;
+        self.drop_decoder();
+        self.keyed = false;
+        self.missed = Thin::new(self.shared.rate().unwrap_or(1));
+    }
+
+    /// The next decoder begins at a key frame. One that hangs must not hold up what comes in.
+    fn drop_decoder(&mut self) {
         self.needs_key = true;
-        self.missed = Thin::new(self.shared.rate.unwrap_or(1));
+        if let Some(motion) = self.motion.take() {
+            crate::blocking::aside(move || drop(motion));
+        }
     }
 
     /// The format of a sample, and whether it is another one than before.
@@ -138,8 +169,12 @@ impl Intake {
         Some((format, changed))
     }
 
-    fn analyse(&mut self, unit: &AccessUnit) {
-        let Some(rate) = self.shared.rate else { return };
+    fn analyse(&mut self, now: Instant, unit: &AccessUnit) {
+        let Some(rate) = self.shared.rate() else {
+            self.drop_decoder();
+            return;
+        };
+        self.missed.retune(rate);
         if let Some((moving, changed)) = self.shared.take_motion() {
             self.policy.on_motion(moving, changed);
         }
@@ -151,15 +186,19 @@ impl Intake {
         let verdict = self.policy.on_packet(&packet);
         if self.motion.as_ref().is_some_and(MotionDecoder::failed) {
             tracing::warn!("a decoder failed; another one begins at the next key frame");
-            self.motion = None;
-            self.needs_key = true;
+            self.drop_decoder();
+            self.nth += 1;
+        }
+        if unit.key && self.motion.as_ref().is_some_and(|motion| motion.hangs(now)) {
+            tracing::warn!("a decoder hangs; another one takes its place");
+            self.drop_decoder();
             self.nth += 1;
         }
         let taken = match verdict {
             Verdict::Skip => return,
-            Verdict::DecodeFromKeyFrame => self.feed(rate, &self.shared.newest_group()),
+            Verdict::DecodeFromKeyFrame => self.feed(now, &self.shared.newest_group()),
             Verdict::Decode if self.needs_key && !unit.key => false,
-            Verdict::Decode => self.feed(rate, std::slice::from_ref(unit)),
+            Verdict::Decode => self.feed(now, std::slice::from_ref(unit)),
         };
         self.needs_key = !taken;
         if !taken && self.missed.take(unit.pts_us) {
@@ -168,10 +207,10 @@ impl Intake {
     }
 
     /// Hands units over to the decoder, which is made when there is none.
-    fn feed(&mut self, rate: u8, units: &[AccessUnit]) -> bool {
+    fn feed(&mut self, now: Instant, units: &[AccessUnit]) -> bool {
         let Some(first) = units.first() else { return false };
         if self.motion.is_none() {
-            match MotionDecoder::new(first, rate, self.nth, self.shared.queue.clone()) {
+            match MotionDecoder::new(first, self.nth, self.shared.clone(), self.given_up.clone()) {
                 Ok(decoder) => self.motion = Some(decoder),
                 Err(e) => {
                     tracing::warn!(error = %argus_core::chain(&e), "a decoder could not be started");
@@ -182,8 +221,8 @@ impl Intake {
         }
         let Some(motion) = &mut self.motion else { return false };
         match units {
-            [unit] => motion.push(unit),
-            group => motion.push_group(group),
+            [unit] => motion.push(now, unit),
+            group => motion.push_group(now, group),
         }
     }
 }
@@ -199,5 +238,95 @@ fn signed_us(time: gst::Signed<gst::ClockTime>) -> Option<i64> {
     match time {
         gst::Signed::Positive(t) => i64::try_from(t.useconds()).ok(),
         gst::Signed::Negative(t) => i64::try_from(t.useconds()).ok().map(i64::wrapping_neg),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use argus_core::{ManualClock, Timestamp};
+
+    use super::*;
+
+    /// Access units that hold nothing that could be decoded, at ten a second.
+    fn sample(index: u64, bytes: usize) -> gst::Sample {
+        let mut buffer = gst::Buffer::from_slice(vec![0_u8; bytes]);
+        let b = buffer.make_mut();
+        b.set_pts(gst::ClockTime::from_mseconds(index * 100));
+        if index > 0 {
+            b.set_flags(gst::BufferFlags::DELTA_UNIT);
+        }
+        let caps = gst::Caps::builder("video/x-h264")
+            .field("stream-format", "byte-stream")
+            .field("alignment", "au")
+            .field("width", 320)
+            .field("height", 180)
+            .build();
+        let segment = gst::FormattedSegment::<gst::ClockTime>::new();
+        gst::Sample::builder().buffer(&buffer).caps(&caps).segment(&segment).build()
+    }
+
+    fn intake(rate: Option<u8>) -> (Intake, Arc<Shared>, mpsc::Receiver<SessionEvent>) {
+        gst::init().unwrap();
+        let clock = Arc::new(ManualClock::new(Timestamp::from_millis(1_766_485_800_000)));
+        let keep = Duration::from_secs(60);
+        let shared = Arc::new(Shared::new(clock, rate, GateMode::Off, keep, PrivacyMask::default()));
+        let (tx, rx) = mpsc::channel(4);
+        (Intake::new(shared.clone(), tx), shared, rx)
+    }
+
+    #[test]
+    fn what_comes_after_a_session_was_given_up_touches_nothing() {
+        let (mut intake, shared, mut events) = intake(None);
+        intake.sample(&sample(0, 10));
+        assert!(matches!(events.try_recv(), Ok(SessionEvent::First)));
+        let (arrival, told) = (shared.newest_arrival(), shared.state());
+        intake.given_up().store(true, Ordering::Release);
+        intake.sample(&sample(1, 10));
+        intake.ended();
+        assert_eq!(shared.snapshot().len(), 1);
+        assert_eq!((shared.newest_arrival(), shared.state()), (arrival, told));
+        assert!(events.try_recv().is_err(), "and tells nothing");
+    }
+
+    #[test]
+    fn what_the_ring_refuses_is_looked_at_all_the_same() {
+        let (mut intake, shared, _events) = intake(Some(10));
+        intake.sample(&sample(0, 10));
+        intake.sample(&sample(1, 65 << 20));
+        assert!(shared.snapshot().is_empty(), "one group alone is too large for the ring");
+        intake.sample(&sample(2, 10));
+        assert!(shared.snapshot().is_empty());
+        let handed = intake.motion.as_ref().map(MotionDecoder::handed);
+        assert_eq!(handed, Some(3), "the decoder goes on where it is");
+    }
+
+    #[test]
+    fn what_cannot_be_decoded_any_more_is_counted() {
+        let (mut intake, shared, _events) = intake(Some(10));
+        intake.sample(&sample(0, 10));
+        intake.drop_decoder();
+        intake.sample(&sample(1, 65 << 20));
+        intake.sample(&sample(2, 10));
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let mut dropped = 0;
+        shared.queue.close();
+        while let Some(item) = runtime.block_on(shared.queue.next()) {
+            if let argus_core::ports::FeedItem::Dropped { pictures } = item {
+                dropped += pictures;
+            }
+        }
+        assert_eq!(dropped, 2);
+    }
+
+    #[test]
+    fn a_snapshot_goes_by_what_is_in_memory() {
+        let (mut intake, shared, _events) = intake(None);
+        intake.sample(&sample(1, 10));
+        assert!(shared.newest_arrival().is_some());
+        assert!(shared.newest_kept().is_none(), "nothing can be made of it");
+        intake.sample(&sample(0, 10));
+        assert!(shared.newest_kept().is_some());
     }
 }

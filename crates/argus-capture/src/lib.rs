@@ -28,7 +28,7 @@
 //! # async fn run(clock: std::sync::Arc<dyn argus_core::Clock>) -> Result<(), argus_capture::CaptureError> {
 //! use std::time::Duration;
 //! use argus_capture::{Feeds, FeedsConfig, GateMode};
-//! use argus_core::CameraId;
+//! use argus_core::{CameraId, PrivacyMask};
 //! use argus_core::camera::{Source, TestPattern};
 //! use argus_core::ports::{CameraFeeds, FeedItem, FeedPlan};
 //!
@@ -44,6 +44,7 @@
 //!     source: Source::Test(TestPattern::default()),
 //!     analysis_rate: Some(5),
 //!     keep: Duration::from_secs(10),
+//!     privacy: PrivacyMask::default(),
 //! });
 //! while let Some(item) = feed.stream.next().await {
 //!     if let FeedItem::Picture(picture) = item {
@@ -72,9 +73,13 @@ mod media_path;
 #[cfg(feature = "gstreamer")]
 mod mp4_edit;
 #[cfg(feature = "gstreamer")]
+mod paint;
+#[cfg(feature = "gstreamer")]
 mod probe;
 #[cfg(feature = "gstreamer")]
 mod queue;
+#[cfg(feature = "gstreamer")]
+mod repaint;
 #[cfg(feature = "gstreamer")]
 mod replay;
 pub mod ring;

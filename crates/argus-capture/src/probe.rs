@@ -4,10 +4,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use argus_core::Clock;
 use argus_core::camera::Source;
 use argus_core::ports::{FeedError, Probe, Still};
 use argus_core::status::{CameraState, FaultKind};
+use argus_core::{Clock, PrivacyMask};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use tokio::time::{Instant, sleep, timeout_at};
@@ -28,11 +28,16 @@ const RESERVE: Duration = Duration::from_millis(300);
 const THUMBNAIL_WIDTH: u32 = 320;
 
 /// Tries a source within 15 s.
-pub(crate) async fn probe(source: Source, media_dirs: Arc<[PathBuf]>, clock: Arc<dyn Clock>) -> Probe {
+pub(crate) async fn probe(
+    source: Source,
+    privacy: PrivacyMask,
+    media_dirs: Arc<[PathBuf]>,
+    clock: Arc<dyn Clock>,
+) -> Probe {
     let began = Instant::now();
     let end = began + TRY_MAX - RESERVE;
     let tracker = TaskTracker::new();
-    let shared = Arc::new(Shared::new(clock, None, GateMode::Off, Duration::from_secs(2)));
+    let shared = Arc::new(Shared::new(clock, None, GateMode::Off, Duration::from_secs(2), privacy));
     let opener = Opener { source, media_dirs, tracker: tracker.clone() };
     let result = timeout_at(end, try_it(&opener, &shared, began)).await;
     tracker.close();

@@ -1,10 +1,13 @@
 //! The last seconds of a stream, compressed: whole groups of pictures, bounded in seconds and in bytes.
+//!
+//! What a privacy mask hides is in here, as the camera sent it, and only here: in memory. Each unit carries the mask under
+//! which it came in; every still and clip that is made of it is painted over first.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use argus_core::Timestamp;
+use argus_core::{PrivacyMask, Timestamp};
 use bytes::Bytes;
 
 /// The two codecs that are kept; everything else is re-encoded to the first before it gets here.
@@ -46,6 +49,8 @@ pub struct AccessUnit {
     pub data: Bytes,
     /// What it is coded as.
     pub format: Arc<StreamFormat>,
+    /// What is painted over wherever it is shown.
+    pub mask: PrivacyMask,
 }
 
 /// The newest access units, beginning with a key frame.
@@ -67,6 +72,11 @@ impl Ring {
     #[must_use]
     pub fn new(keep: Duration, max_bytes: usize) -> Self {
         Self { units: VecDeque::new(), keep, max_bytes, bytes: 0, dropped: 0 }
+    }
+
+    /// Changes how much is held; what has left already does not come back.
+    pub fn set_keep(&mut self, keep: Duration) {
+        self.keep = keep;
     }
 
     /// Takes the next unit in the order of decoding; says whether it was kept.
@@ -188,6 +198,7 @@ mod tests {
             session,
             data: Bytes::from(vec![0; size]),
             format: format(),
+            mask: PrivacyMask::default(),
         }
     }
 
@@ -208,6 +219,9 @@ mod tests {
         assert_eq!(times(&ring.newest_group()), [4000, 4500]);
         assert_eq!(ring.bytes(), 60);
         assert_eq!(ring.dropped_groups(), 0);
+        ring.set_keep(Duration::from_millis(600));
+        ring.push(unit(5000, true, 1, 10));
+        assert_eq!(times(&ring.snapshot()), [4000, 4500, 5000], "a shorter memory acts at the next unit");
     }
 
     #[test]

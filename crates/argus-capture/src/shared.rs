@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use argus_core::status::CameraState;
-use argus_core::{Clock, Timestamp};
+use argus_core::{Clock, PrivacyMask, Timestamp};
 use tokio::sync::mpsc;
 
 use crate::feeds::GateMode;
@@ -20,6 +20,10 @@ const FOLLOW_MAX: usize = 256;
 
 struct Store {
     ring: Ring,
+    /// What is hidden in the pictures that come in now.
+    mask: PrivacyMask,
+    /// When the newest unit in the ring came in.
+    newest: Option<Instant>,
     followers: Vec<mpsc::Sender<AccessUnit>>,
     /// Nothing will come in any more.
     closed: bool,
@@ -28,26 +32,34 @@ struct Store {
 /// One feed's common memory.
 pub(crate) struct Shared {
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) rate: Option<u8>,
     pub(crate) gate: GateMode,
     pub(crate) queue: Arc<Queue>,
     store: Mutex<Store>,
     health: Mutex<Health>,
     sessions: AtomicU64,
+    /// Pictures a second that are wanted; 0: none.
+    rate: AtomicU8,
     /// Bit 0: the newest picture shows motion; bit 1: something changed; bit 7: not yet told to the gate.
     motion: AtomicU8,
 }
 
 impl Shared {
-    pub(crate) fn new(clock: Arc<dyn Clock>, rate: Option<u8>, gate: GateMode, keep: Duration) -> Self {
+    pub(crate) fn new(
+        clock: Arc<dyn Clock>,
+        rate: Option<u8>,
+        gate: GateMode,
+        keep: Duration,
+        mask: PrivacyMask,
+    ) -> Self {
+        let ring = Ring::new(keep, RING_BYTES_MAX);
         Self {
             clock,
-            rate,
             gate,
             queue: Arc::new(Queue::default()),
-            store: Mutex::new(Store { ring: Ring::new(keep, RING_BYTES_MAX), followers: Vec::new(), closed: false }),
+            store: Mutex::new(Store { ring, mask, newest: None, followers: Vec::new(), closed: false }),
             health: Mutex::new(Health::new()),
             sessions: AtomicU64::new(0),
+            rate: AtomicU8::new(rate.unwrap_or(0)),
             motion: AtomicU8::new(0),
         }
     }
@@ -109,12 +121,32 @@ impl Shared {
         self.health(|h| (h.newest_arrival(), None))
     }
 
-    /// Keeps a unit and hands it to those who follow; says whether it was kept.
-    pub(crate) fn keep(&self, unit: &AccessUnit) -> bool {
+    /// Pictures a second that are wanted.
+    pub(crate) fn rate(&self) -> Option<u8> {
+        Some(self.rate.load(Ordering::Relaxed)).filter(|rate| *rate > 0)
+    }
+
+    /// Changes what is wanted of the stream. The mask holds for every unit that is kept after this.
+    pub(crate) fn retune(&self, rate: Option<u8>, keep: Duration, mask: PrivacyMask) {
+        self.rate.store(rate.unwrap_or(0), Ordering::Relaxed);
         let mut store = self.store();
+        store.ring.set_keep(keep);
+        store.mask = mask;
+    }
+
+    /// When the newest unit in memory came in.
+    pub(crate) fn newest_kept(&self) -> Option<Instant> {
+        self.store().newest
+    }
+
+    /// Keeps a unit under the present mask and hands it to those who follow; says whether it was kept.
+    pub(crate) fn keep(&self, now: Instant, unit: &AccessUnit) -> bool {
+        let mut store = self.store();
+        let unit = AccessUnit { mask: store.mask.clone(), ..unit.clone() };
         if !store.ring.push(unit.clone()) {
             return false;
         }
+        store.newest = Some(now);
         store.followers.retain(|follower| match follower.try_send(unit.clone()) {
             Ok(()) => true,
             Err(mpsc::error::TrySendError::Closed(_)) => false,

@@ -199,17 +199,13 @@ impl Opener {
             }
             Source::Usb { device_index } => {
                 let path = format!("/dev/video{device_index}");
-                device_usable(&path)?;
+                let asked = path.clone();
+                beside(deadline, &path, move || device_usable(&asked)).await?;
                 self.once(shared, Input::Device(path.clone()), Place::Device(path), deadline).await
             }
             Source::File { path, .. } => {
-                let real = resolve(&self.media_dirs, path).map_err(|fault| {
-                    let kind = match fault {
-                        PathFault::Missing | PathFault::NoFile => FaultKind::NotFound,
-                        PathFault::Outside | PathFault::Denied => FaultKind::Permission,
-                    };
-                    Fault::new(kind, format!("the file {}", fault.reason()))
-                })?;
+                let (dirs, path) = (self.media_dirs.clone(), path.clone());
+                let real = beside(deadline, "the file", move || file_usable(&dirs, &path)).await?;
                 self.once(shared, Input::File(real), Place::File, deadline).await
             }
             Source::Test(pattern) => self.once(shared, Input::Test(*pattern), Place::Test, deadline).await,
@@ -227,10 +223,10 @@ impl Opener {
         let intake = Intake::new(shared.clone(), tx.clone());
         let token = self.tracker.token();
         let began = Instant::now();
-        let there = place.clone();
-        let starting = crate::blocking::spawn(move || Session::start(&input, &there, intake, tx, token));
-        let gone = |_e: tokio::task::JoinError| Fault::new(FaultKind::Unreachable, "the server is stopping");
-        let session = starting.await.map_err(gone)?.map_err(|general| match events.try_recv() {
+        let (there, who) = (place.clone(), place.who());
+        // One that starts too late is taken down as soon as it has.
+        let starting = beside(deadline, &who, move || Session::start(&input, &there, intake, tx, token));
+        let session = starting.await.map_err(|general| match events.try_recv() {
             // What the pipeline said is nearer to the cause than that it does not start.
             Ok(SessionEvent::Lost(fault)) => fault,
             _ => general,
@@ -279,6 +275,30 @@ async fn reach(url: &RtspUrl) -> Result<String, Fault> {
     }
 }
 
+/// Asks something of the system that may block, such as a disk on the network, and waits for it until `deadline`.
+async fn beside<T: Send + 'static>(
+    deadline: Instant,
+    who: &str,
+    work: impl FnOnce() -> Result<T, Fault> + Send + 'static,
+) -> Result<T, Fault> {
+    match timeout_at(deadline, crate::blocking::spawn(work)).await {
+        Ok(Ok(result)) => result,
+        Ok(Err(_ended)) => Err(Fault::new(FaultKind::Unreachable, "the server is stopping")),
+        Err(_elapsed) => Err(Fault::new(FaultKind::Timeout, format!("{who} does not answer in time"))),
+    }
+}
+
+/// The real place of a file that may be read.
+fn file_usable(dirs: &[PathBuf], path: &str) -> Result<PathBuf, Fault> {
+    resolve(dirs, path).map_err(|fault| {
+        let kind = match fault {
+            PathFault::Missing | PathFault::NoFile => FaultKind::NotFound,
+            PathFault::Outside | PathFault::Denied => FaultKind::Permission,
+        };
+        Fault::new(kind, format!("the file {}", fault.reason()))
+    })
+}
+
 /// Says early and clearly when a device is not there or may not be used.
 fn device_usable(path: &str) -> Result<(), Fault> {
     match std::fs::OpenOptions::new().read(true).write(true).open(path) {
@@ -306,6 +326,20 @@ mod tests {
         assert_eq!(written("rtsps://cam/live?x=1"), "rtsps://cam:322/live?x=1");
         assert_eq!(written("rtsp://cam/live"), "rtsp://cam:554/live");
         assert_eq!(written("rtsp://[::1]:8554/live"), "rtsp://[::1]:8554/live");
+    }
+
+    #[tokio::test]
+    async fn what_blocks_ends_with_the_deadline() {
+        let (release, blocked) = std::sync::mpsc::channel::<()>();
+        let soon = Instant::now() + Duration::from_millis(50);
+        let fault = beside(soon, "the file", move || {
+            let _ = blocked.recv();
+            Ok(())
+        });
+        let fault = fault.await.unwrap_err();
+        assert_eq!(fault, Fault::new(FaultKind::Timeout, "the file does not answer in time"));
+        drop(release);
+        assert_eq!(beside(Instant::now() + TRY_MAX, "", || Ok(7)).await, Ok(7));
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! Stills from the ring: one decode a group of pictures, however many moments and sizes are wanted.
+//! Stills from the ring: one decode a group of pictures, however many moments and sizes are wanted. What the mask of a
+//! picture hides is painted over before anything is made of it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,7 +9,9 @@ use argus_core::ports::{FeedError, Still, StillSpec};
 use gstreamer as gst;
 
 use crate::CaptureError;
+use crate::gst::brush::Brush;
 use crate::gst::decode::Decode;
+use crate::gst::element::decoders;
 use crate::gst::jpeg::Jpeg;
 use crate::ring::AccessUnit;
 use crate::shared::Shared;
@@ -40,7 +43,8 @@ pub(crate) async fn stills(
 /// The newest picture.
 pub(crate) async fn newest(shared: &Shared, max_width: Option<u32>) -> Result<Still, FeedError> {
     let none = || FeedError::NoPicture("there is no picture from the last 10 s".to_owned());
-    if shared.newest_arrival().is_none_or(|t| t.elapsed() > FRESH_MAX) {
+    // Not by what arrived: after a loss that may be units that nothing can be made of before the next key frame.
+    if shared.newest_kept().is_none_or(|t| t.elapsed() > FRESH_MAX) {
         return Err(none());
     }
     let group = shared.newest_group();
@@ -72,35 +76,61 @@ fn render(units: &[AccessUnit], picks: &[usize], specs: &[StillSpec]) -> Result<
         let key = units.iter().take(i + 1).rposition(|u| u.key).unwrap_or(0);
         groups.entry(key).or_default().push(i);
     }
-    let mut encoders: Vec<Option<Jpeg>> = specs.iter().map(|_| None).collect();
+    let mut desk = Desk { brush: Brush::default(), encoders: specs.iter().map(|spec| (*spec, None)).collect() };
     let mut stills = Vec::with_capacity(picks.len());
+    let mut failure = None;
     for (key, members) in groups {
         let last = members.iter().copied().max().unwrap_or(key);
         let group = units.get(key..=last).unwrap_or_default();
-        let times: BTreeMap<i64, Timestamp> =
-            members.iter().filter_map(|&i| units.get(i)).map(|u| (u.pts_us, u.at)).collect();
-        let mut made = decode_group(group, &times, specs, &mut encoders, 0)?;
-        if made.is_empty() {
-            // A hardware decoder may refuse what the next one takes.
-            made = decode_group(group, &times, specs, &mut encoders, 1)?;
+        let wanted: BTreeMap<i64, &AccessUnit> =
+            members.iter().filter_map(|&i| units.get(i)).map(|u| (u.pts_us, u)).collect();
+        match first_that_decodes(group, &wanted, &mut desk) {
+            Ok(mut made) => stills.append(&mut made),
+            Err(e) => failure = Some(e),
         }
-        stills.append(&mut made);
     }
     if stills.is_empty() {
-        return Err(CaptureError::Decode("no picture came out of the decoder".to_owned()));
+        let none = || CaptureError::Decode("no picture came out of the decoder".to_owned());
+        return Err(failure.unwrap_or_else(none));
     }
     stills.sort_by_key(|sizes: &Vec<Still>| sizes.first().map(|s| s.taken_at));
     Ok(stills)
 }
 
-fn decode_group(
+/// What turns decoded pictures into JPEGs.
+struct Desk {
+    brush: Brush,
+    encoders: Vec<(StillSpec, Option<Jpeg>)>,
+}
+
+/// Decodes with the best decoder that gives anything: one may not start, or refuse what the next one takes.
+fn first_that_decodes(
     group: &[AccessUnit],
-    times: &BTreeMap<i64, Timestamp>,
-    specs: &[StillSpec],
-    encoders: &mut [Option<Jpeg>],
-    nth: usize,
+    wanted: &BTreeMap<i64, &AccessUnit>,
+    desk: &mut Desk,
 ) -> Result<Vec<Vec<Still>>, CaptureError> {
     let Some(first) = group.first() else { return Ok(Vec::new()) };
+    let mut failure = None;
+    for nth in 0..decoders(first.format.codec).len() {
+        match decode_group(first, group, wanted, desk, nth) {
+            Ok(made) if made.is_empty() => {}
+            Ok(made) => return Ok(made),
+            Err(e) => {
+                tracing::debug!(error = %argus_core::chain(&e), nth, "a decoder made no still");
+                failure = Some(e);
+            }
+        }
+    }
+    failure.map_or(Ok(Vec::new()), Err)
+}
+
+fn decode_group(
+    first: &AccessUnit,
+    group: &[AccessUnit],
+    wanted: &BTreeMap<i64, &AccessUnit>,
+    desk: &mut Desk,
+    nth: usize,
+) -> Result<Vec<Vec<Still>>, CaptureError> {
     let decode = Decode::new(first.format.codec, first.pts_us, nth, None)?;
     for unit in group {
         if !decode.push(unit) {
@@ -108,39 +138,33 @@ fn decode_group(
         }
     }
     decode.end();
-    let mut made = Vec::with_capacity(times.len());
-    while made.len() < times.len() {
+    let mut made = Vec::with_capacity(wanted.len());
+    while made.len() < wanted.len() {
         let Some((sample, pts_us)) = decode.pull(PATIENCE) else { break };
-        let Some(&taken_at) = times.get(&pts_us) else { continue };
-        let mut sizes = Vec::with_capacity(specs.len());
-        for (spec, slot) in specs.iter().zip(encoders.iter_mut()) {
-            sizes.push(encode(&sample, *spec, slot, taken_at)?);
+        let Some(unit) = wanted.get(&pts_us) else { continue };
+        let picture = desk.brush.paint(&sample, &unit.mask)?;
+        let caps = sample.caps().ok_or_else(|| CaptureError::Decode("a picture without a format".to_owned()))?;
+        let mut sizes = Vec::with_capacity(desk.encoders.len());
+        for (spec, slot) in &mut desk.encoders {
+            let encoder = match slot.take() {
+                Some(known) if known.takes(caps) => known,
+                _ => Jpeg::new(caps.to_owned(), *spec)?,
+            };
+            let encoder = slot.insert(encoder);
+            let jpeg = encoder.encode(picture.clone())?;
+            let (width, height) = encoder.size();
+            sizes.push(Still { taken_at: unit.at, width, height, jpeg });
         }
         made.push(sizes);
     }
     Ok(made)
 }
 
-fn encode(
-    sample: &gst::Sample,
-    spec: StillSpec,
-    slot: &mut Option<Jpeg>,
-    taken_at: Timestamp,
-) -> Result<Still, CaptureError> {
-    let caps = sample.caps().ok_or_else(|| CaptureError::Decode("a picture without a format".to_owned()))?;
-    let encoder = match slot.take() {
-        Some(known) if known.takes(caps) => known,
-        _ => Jpeg::new(caps.to_owned(), spec)?,
-    };
-    let encoder = slot.insert(encoder);
-    let jpeg = encoder.encode(sample)?;
-    let (width, height) = encoder.size();
-    Ok(Still { taken_at, width, height, jpeg })
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
+
+    use argus_core::PrivacyMask;
 
     use super::*;
     use crate::ring::{Codec, StreamFormat};
@@ -158,6 +182,7 @@ mod tests {
                 session: 1,
                 data: bytes::Bytes::new(),
                 format: format.clone(),
+                mask: PrivacyMask::default(),
             })
             .collect();
         let check = |wanted: &[i64], expected: &[usize]| {

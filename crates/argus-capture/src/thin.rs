@@ -13,6 +13,14 @@ impl Thin {
         Self { interval_us: 1_000_000 / i64::from(rate.max(1)), due_us: None }
     }
 
+    /// Goes on at another rate, with the next picture.
+    pub(crate) fn retune(&mut self, rate: u8) {
+        let other = Self::new(rate);
+        if other.interval_us != self.interval_us {
+            *self = other;
+        }
+    }
+
     /// Whether the picture of that time is wanted.
     pub(crate) fn take(&mut self, pts_us: i64) -> bool {
         // Times jitter: a picture that is early by an eighth of the distance is on its place all the same.
@@ -40,6 +48,16 @@ mod tests {
         let mut thin = Thin::new(rate);
         let taken: Vec<i64> = times_ms.iter().copied().filter(|t| thin.take(t * 1000)).collect();
         assert_eq!(taken, expected);
+    }
+
+    #[test]
+    fn another_rate_acts_at_the_next_picture() {
+        let mut thin = Thin::new(1);
+        assert!(thin.take(0));
+        thin.retune(1);
+        assert!(!thin.take(100_000), "the same rate changes nothing");
+        thin.retune(10);
+        assert!(thin.take(200_000) && !thin.take(250_000) && thin.take(300_000));
     }
 
     #[test]

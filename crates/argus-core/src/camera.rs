@@ -11,7 +11,7 @@ use crate::schedule::Schedule;
 use crate::settings::MotionDefaults;
 use crate::text::text;
 use crate::zone::{MAX_ZONES, Zone};
-use crate::{CameraId, Faults, Invalid, Secret, Timestamp};
+use crate::{CameraId, Faults, Invalid, PrivacyMask, Secret, Timestamp};
 
 names! {
     /// What kind of source a camera has.
@@ -244,6 +244,12 @@ impl CameraConfig {
             post_roll: s(self.post_roll_s),
             max_length: s(self.max_event_s),
         }
+    }
+
+    /// What nobody may see of its pictures.
+    #[must_use]
+    pub fn privacy(&self) -> PrivacyMask {
+        PrivacyMask::from_zones(&self.zones)
     }
 }
 

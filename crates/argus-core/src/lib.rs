@@ -35,6 +35,7 @@ mod names;
 pub mod notification;
 mod picture;
 pub mod ports;
+mod privacy;
 pub mod retention;
 pub mod schedule;
 mod secret;
@@ -51,5 +52,6 @@ pub use id::{
     AnalysisId, ApiKeyId, CameraId, EventId, GroupId, NotificationId, ProviderId, SessionId, UserId,
 };
 pub use picture::{LumaPlane, Picture};
+pub use privacy::PrivacyMask;
 pub use secret::Secret;
 pub use time::{Clock, ManualClock, Timestamp};

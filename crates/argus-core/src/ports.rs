@@ -13,7 +13,7 @@ use crate::describe::{DescribeOutcome, DescribeRequest, ProviderInfo, Reanalysed
 use crate::settings::{Settings, StoredSettings};
 use crate::status::{CameraLive, CameraState, FaultKind};
 use crate::storage::StorageReport;
-use crate::{CameraId, Classify, ErrorClass, EventId, Faults, Invalid, Picture, Timestamp};
+use crate::{CameraId, Classify, ErrorClass, EventId, Faults, Invalid, Picture, PrivacyMask, Timestamp};
 
 /// Opens cameras. The real one is argus-capture's; tests may have their own.
 #[async_trait]
@@ -28,8 +28,9 @@ pub trait CameraFeeds: Send + Sync {
     /// feed is stopped.
     fn open(&self, plan: FeedPlan) -> OpenFeed;
 
-    /// Tries a source within 15 s, without touching a running camera.
-    async fn probe(&self, source: &Source) -> Probe;
+    /// Tries a source within 15 s, without touching a running camera. What `privacy` hides is painted over in the picture
+    /// that is answered.
+    async fn probe(&self, source: &Source, privacy: &PrivacyMask) -> Probe;
 }
 
 /// What is wanted of a feed.
@@ -43,6 +44,8 @@ pub struct FeedPlan {
     pub analysis_rate: Option<u8>,
     /// How many seconds of video stay in memory, compressed, at least.
     pub keep: Duration,
+    /// What is painted over in every still and clip of pictures that come in from now on.
+    pub privacy: PrivacyMask,
 }
 
 /// A running feed: what comes out of it, and what can be asked of it.
@@ -122,8 +125,8 @@ pub trait FeedHandle: Send + Sync {
     /// `NoPicture` when there is none from the last 10 s.
     async fn snapshot(&self, max_width: Option<u32>) -> Result<Still, FeedError>;
 
-    /// Begins a clip at `from`, or at the oldest moment in memory. What comes in is written to a file at once, without
-    /// re-encoding.
+    /// Begins a clip at `from`, or at the oldest moment in memory. What comes in is written to a file at once: as it is,
+    /// or painted over and encoded anew where a privacy mask holds.
     ///
     /// # Errors
     /// `NoPicture` when nothing is in memory, `Stream` when the file cannot be written.
@@ -132,6 +135,11 @@ pub trait FeedHandle: Send + Sync {
     /// Tells what the newest picture showed: confirmed motion, or anything that may become motion. A feed that decodes
     /// only what is worth it goes by this; others need not care.
     fn on_motion(&self, _moving: bool, _changed: bool) {}
+
+    /// Takes over the rate, the seconds to keep and the privacy mask of a plan, without a break in the stream. The mask
+    /// holds for every picture that comes in after this returned. The plan's source is that of the feed, and it decodes
+    /// pictures for motion detection when the feed was opened with a rate.
+    fn retune(&self, plan: &FeedPlan);
 
     /// Ends capture and waits until its threads and files are gone.
     async fn stop(&self);
@@ -260,8 +268,8 @@ pub trait Control: Send + Sync {
     /// `Invalid` with the field that is to blame.
     fn source_check(&self, source: &Source) -> Result<(), Invalid>;
 
-    /// Tries a source within 15 s.
-    async fn source_probe(&self, source: &Source) -> Probe;
+    /// Tries a source within 15 s; what `privacy` hides is painted over in the picture that is answered.
+    async fn source_probe(&self, source: &Source, privacy: &PrivacyMask) -> Probe;
 
     /// Removes an event with its media and receipts.
     ///

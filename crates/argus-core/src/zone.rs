@@ -55,17 +55,19 @@ impl Zone {
     /// Whether the point lies inside, by the even-odd rule.
     #[must_use]
     pub fn contains(&self, x: f64, y: f64) -> bool {
-        let mut inside = false;
-        for (a, b) in self.edges() {
-            if (a.y > y) != (b.y > y) && x < (b.x - a.x) * (y - a.y) / (b.y - a.y) + a.x {
-                inside = !inside;
-            }
-        }
-        inside
+        self.crossings(y).filter(|at| x < *at).count() % 2 == 1
+    }
+
+    /// Where the edges cross the horizontal line at `y`, in no order: what lies between the first and the second from the
+    /// left is inside, what lies between the second and the third is not, and so on.
+    pub fn crossings(&self, y: f64) -> impl Iterator<Item = f64> {
+        self.edges()
+            .filter(move |(a, b)| (a.y > y) != (b.y > y))
+            .map(move |(a, b)| (b.x - a.x) * (y - a.y) / (b.y - a.y) + a.x)
     }
 
     /// The edges, the closing one included.
-    fn edges(&self) -> impl Iterator<Item = (&Point, &Point)> {
+    pub fn edges(&self) -> impl Iterator<Item = (&Point, &Point)> {
         self.vertices.iter().zip(self.vertices.iter().cycle().skip(1))
     }
 
@@ -76,10 +78,6 @@ impl Zone {
         }
         if let Err(reason) = text(&self.name, 1..=100) {
             faults.add(format!("{at}.name"), reason);
-        }
-        if self.kind == ZoneKind::Privacy {
-            // Pictures and clips are not painted over yet. A zone that is believed to hide and does not is worse than none.
-            faults.add(format!("{at}.kind"), "privacy zones are not available yet");
         }
         if !VERTICES.contains(&self.vertices.len()) {
             faults.add(format!("{at}.vertices"), "needs 3 to 64 corners");
@@ -139,11 +137,13 @@ mod tests {
     }
 
     #[test]
-    fn what_would_not_be_hidden_is_refused() {
-        let mut faults = Faults::default();
+    fn every_kind_is_accepted() {
         let corners = [(0.0, 0.0), (1.0, 0.0), (1.0, 1.0)];
-        Zone { kind: ZoneKind::Privacy, ..zone(&corners) }.check("z", &mut faults);
-        assert_eq!(faults.0.first().map(|f| f.field.as_str()), Some("z.kind"));
+        for kind in [ZoneKind::Include, ZoneKind::Exclude, ZoneKind::Privacy] {
+            let mut faults = Faults::default();
+            Zone { kind, ..zone(&corners) }.check("z", &mut faults);
+            assert!(faults.0.is_empty(), "{kind:?}");
+        }
     }
 
     #[test]

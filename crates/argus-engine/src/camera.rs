@@ -27,6 +27,8 @@ use crate::settings::SettingsWatch;
 /// How long a camera that stops waits for its events' last files.
 const STOP_WAIT: Duration = Duration::from_secs(4);
 
+/// How long somebody who changes a camera waits until the change acts; longer than a camera takes to stop.
+const CONFIGURE_WAIT: Duration = Duration::from_secs(10);
 /// An event whose camera brings no more pictures to look at is closed after that long.
 const PICTURES_WITHIN: Duration = Duration::from_secs(10);
 /// A status that could not be stored is tried again after that long.
@@ -35,7 +37,12 @@ const RETELL_AFTER: Duration = Duration::from_secs(2);
 /// What a camera's task is told.
 pub(crate) enum Command {
     /// The configuration changed.
-    Configure(Box<Camera>),
+    Configure {
+        /// All of it.
+        camera: Box<Camera>,
+        /// Told when it acts.
+        taken: oneshot::Sender<()>,
+    },
     /// End; `abandon`: the camera is being deleted, its events with it.
     Stop {
         /// Whether its events are not wanted any more.
@@ -185,8 +192,11 @@ impl Task {
         loop {
             tokio::select! {
                 command = self.inbox.recv() => match command {
-                    Some(Command::Configure(camera)) => {
-                        if self.configure(*camera) {
+                    Some(Command::Configure { camera, taken }) => {
+                        let reopen = self.configure(*camera);
+                        // Whoever asked may have stopped waiting.
+                        let _ = taken.send(());
+                        if reopen {
                             return Next::Reopen;
                         }
                     }
@@ -208,8 +218,13 @@ impl Task {
             tokio::select! {
                 biased;
                 command = self.inbox.recv() => match command {
-                    Some(Command::Configure(camera)) => {
-                        if self.configure(*camera) {
+                    Some(Command::Configure { camera, taken }) => {
+                        let reopen = self.configure(*camera);
+                        // Also when it is about to end: nothing that comes in from now on is shown under the old mask.
+                        handle.retune(&self.plan());
+                        // Whoever asked may have stopped waiting.
+                        let _ = taken.send(());
+                        if reopen {
                             break Next::Reopen;
                         }
                     }
@@ -269,6 +284,7 @@ impl Task {
             analysis_rate: config.motion_enabled.then_some(config.frame_rate),
             // The pictures are chosen at most `FRAMES_AFTER` from the start; a second or two pass until that is done.
             keep: Duration::from_secs(config.pre_roll_s.into()).max(FRAMES_AFTER) + Duration::from_secs(4),
+            privacy: config.privacy(),
         }
     }
 
@@ -280,9 +296,7 @@ impl Task {
         let reopen = in_trouble
             || old.source != new.source
             || old.is_enabled != new.is_enabled
-            || old.frame_rate != new.frame_rate
-            || old.motion_enabled != new.motion_enabled
-            || old.pre_roll_s != new.pre_roll_s;
+            || old.motion_enabled != new.motion_enabled;
         if analysis_differs(old, new) {
             self.analyser.reconfigure(new, &self.timezone);
         }
@@ -493,6 +507,21 @@ fn analysis_differs(old: &CameraConfig, new: &CameraConfig) -> bool {
         || old.zones != new.zones
         || old.schedule != new.schedule
         || old.episode_rules() != new.episode_rules()
+}
+
+/// Tells a camera's task its new configuration and waits, for a limited time, until that acts.
+pub(crate) async fn configure(slot: &Slot, camera: &Camera) {
+    let (taken, acts) = oneshot::channel();
+    let command = Command::Configure { camera: Box::new(camera.clone()), taken };
+    if slot.commands.send(command).await.is_err() {
+        warn!(camera.id = %camera.id, "the camera's task has ended; the change acts at the next start");
+        return;
+    }
+    match tokio::time::timeout(CONFIGURE_WAIT, acts).await {
+        Ok(Ok(())) => {}
+        Ok(Err(_ended)) => warn!(camera.id = %camera.id, "the camera's task ended; the change acts at the next start"),
+        Err(_elapsed) => warn!(camera.id = %camera.id, "the camera is still busy; the change acts when it is not"),
+    }
 }
 
 /// Asks a camera's task to end and waits for it.

@@ -13,13 +13,13 @@ use argus_core::ports::{
 use argus_core::settings::{Settings, StoredSettings};
 use argus_core::status::{CameraLive, CameraStatus};
 use argus_core::storage::StorageReport;
-use argus_core::{CameraId, EventId, Faults, Invalid, chain};
+use argus_core::{CameraId, EventId, Faults, Invalid, PrivacyMask, chain};
 use async_trait::async_trait;
 use tokio::sync::Mutex;
 use tracing::{info, warn};
 
 use crate::Engine;
-use crate::camera::{Command, Slot, lock, start, stop};
+use crate::camera::{Slot, configure, lock, start, stop};
 use crate::error::{EngineError, control};
 use crate::{reanalysis, recovery, retention};
 
@@ -52,10 +52,8 @@ impl Control for Engine {
         };
         let edited = self.deps.db.camera_edit(id, self.deps.clock.now(), checked).await;
         let (_, camera) = edited.map_err(|e| control("the camera cannot be stored", e))??;
-        if let Some(slot) = self.slot(id)
-            && slot.commands.send(Command::Configure(Box::new(camera.clone()))).await.is_err()
-        {
-            warn!(camera.id = %id, "the camera's task has ended; the change acts at the next start");
+        if let Some(slot) = self.slot(id) {
+            configure(&slot, &camera).await;
         }
         Ok(camera)
     }
@@ -112,8 +110,8 @@ impl Control for Engine {
         self.deps.feeds.check(source)
     }
 
-    async fn source_probe(&self, source: &Source) -> Probe {
-        self.deps.feeds.probe(source).await
+    async fn source_probe(&self, source: &Source, privacy: &PrivacyMask) -> Probe {
+        self.deps.feeds.probe(source, privacy).await
     }
 
     async fn event_delete(&self, id: EventId) -> Result<(), ControlError> {

@@ -135,6 +135,7 @@ async fn live_stages(options: &Options, films: &Films, film: &Path) -> Vec<Vec<S
         source: Source::File { path: film.to_str().expect("a path in UTF-8").to_owned(), looped: true },
         analysis_rate: None,
         keep,
+        privacy: argus_core::PrivacyMask::default(),
     });
     let handle = feed.handle.clone();
     let reader = tokio::spawn(async move {

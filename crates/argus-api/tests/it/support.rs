@@ -15,7 +15,9 @@ use argus_core::journal::DeleteReason;
 use argus_core::ports::{CameraEdit, ComponentHealth, ComponentStatus, Control, ControlError, Health, Probe, Still};
 use argus_core::settings::{Settings, StoredSettings};
 use argus_core::status::{CameraLive, CameraState, CameraStatus};
-use argus_core::{AnalysisId, ApiKeyId, CameraId, Classify, Clock, EventId, Invalid, ManualClock, Secret, Timestamp};
+use argus_core::{
+    AnalysisId, ApiKeyId, CameraId, Classify, Clock, EventId, Invalid, ManualClock, PrivacyMask, Secret, Timestamp,
+};
 use argus_db::{Database, DatabaseConfig, DbError, DescriptionPlan, SealKey, TokenKey};
 use async_trait::async_trait;
 use object_store::ObjectStoreExt as _;
@@ -116,7 +118,7 @@ impl Control for Books {
         }
     }
 
-    async fn source_probe(&self, source: &Source) -> Probe {
+    async fn source_probe(&self, source: &Source, _privacy: &PrivacyMask) -> Probe {
         self.probed.lock().unwrap().push(source.clone());
         Probe {
             success: true,

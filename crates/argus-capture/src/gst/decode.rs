@@ -40,16 +40,7 @@ impl Decode {
         nth: usize,
         callbacks: Option<AppSinkCallbacks>,
     ) -> Result<Self, CaptureError> {
-        let found = decoders(codec);
-        let none = || CaptureError::Decode("no decoder is installed".to_owned());
-        let factory = found.get(nth % found.len().max(1)).ok_or_else(none)?;
-        let decoder = factory.create().build().map_err(|e| CaptureError::Pipeline("built", e.into()))?;
-        for (name, value) in [("max-threads", 1)] {
-            // One thread a decoder: a second one costs more in total, and a picture of delay.
-            if decoder.find_property(name).is_some() {
-                decoder.set_property(name, value);
-            }
-        }
+        let decoder = make_decoder(codec, nth)?;
         let caps = unit_caps(codec);
         let src = AppSrc::builder().caps(&caps).format(gst::Format::Time).max_bytes(0).build();
         let mut sink = AppSink::builder().sync(false).async_(false).max_buffers(4).enable_last_sample(false);
@@ -81,15 +72,7 @@ impl Decode {
 
     /// Hands over a unit; never waits. Whether it was taken.
     pub(crate) fn push(&self, unit: &AccessUnit) -> bool {
-        let mut buffer = gst::Buffer::from_slice(unit.data.clone());
-        if let Some(b) = buffer.get_mut() {
-            b.set_pts(clock(unit.pts_us, self.base_us));
-            b.set_dts(unit.dts_us.and_then(|t| clock(t, self.base_us)));
-            if !unit.key {
-                b.set_flags(gst::BufferFlags::DELTA_UNIT);
-            }
-        }
-        self.src.push_buffer(buffer).is_ok()
+        self.src.push_buffer(coded(unit, self.base_us)).is_ok()
     }
 
     /// Nothing more comes: what the decoder still holds is to come out.
@@ -131,6 +114,32 @@ impl Decode {
             std::thread::park_timeout(std::time::Duration::from_millis(2));
         }
     }
+}
+
+/// The decoder number `nth` of those found for a codec, best first; after the last comes the first again.
+pub(crate) fn make_decoder(codec: Codec, nth: usize) -> Result<gst::Element, CaptureError> {
+    let found = decoders(codec);
+    let none = || CaptureError::Decode("no decoder is installed".to_owned());
+    let factory = found.get(nth % found.len().max(1)).ok_or_else(none)?;
+    let decoder = factory.create().build().map_err(|e| CaptureError::Pipeline("built", e.into()))?;
+    // One thread a decoder: a second one costs more in total, and a picture of delay.
+    if decoder.find_property("max-threads").is_some() {
+        decoder.set_property("max-threads", 1);
+    }
+    Ok(decoder)
+}
+
+/// A unit as a buffer for a decoder.
+pub(crate) fn coded(unit: &AccessUnit, base_us: i64) -> gst::Buffer {
+    let mut buffer = gst::Buffer::from_slice(unit.data.clone());
+    if let Some(b) = buffer.get_mut() {
+        b.set_pts(clock(unit.pts_us, base_us));
+        b.set_dts(unit.dts_us.and_then(|t| clock(t, base_us)));
+        if !unit.key {
+            b.set_flags(gst::BufferFlags::DELTA_UNIT);
+        }
+    }
+    buffer
 }
 
 /// A time of the stream's clock as the pipeline's.

@@ -2,10 +2,11 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use argus_core::Secret;
-use argus_core::camera::TestPattern;
+use argus_core::camera::{RtspUrl, TestPattern};
 use argus_core::status::FaultKind;
 use gstreamer as gst;
 use gstreamer::prelude::*;
@@ -15,7 +16,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::CaptureError;
 use crate::error::Cause;
-use crate::gst::element::{Running, filter, make, parser, unit_caps};
+use crate::gst::element::{Running, encoder, filter, make, parser, unit_caps};
 use crate::gst::faults::{Findings, Place, no_video, of_error};
 use crate::health::Fault;
 use crate::intake::Intake;
@@ -46,6 +47,7 @@ pub(crate) enum SessionEvent {
 #[derive(Debug)]
 pub(crate) struct Session {
     inner: Option<(Running, AppSink, TaskTrackerToken)>,
+    given_up: Arc<AtomicBool>,
 }
 
 impl Session {
@@ -57,9 +59,9 @@ impl Session {
         events: mpsc::Sender<SessionEvent>,
         token: TaskTrackerToken,
     ) -> Result<Self, Fault> {
-        let findings = intake.findings();
+        let (findings, given_up) = (intake.findings(), intake.given_up());
         build(input, place, intake, events, &findings)
-            .map(|(running, sink)| Self { inner: Some((running, sink, token)) })
+            .map(|(running, sink)| Self { inner: Some((running, sink, token)), given_up })
             .map_err(|e| {
                 let kind = if matches!(e, CaptureError::MissingElement { .. }) {
                     FaultKind::UnsupportedCodec
@@ -73,6 +75,8 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
+        // Taking it down takes a while, and what still comes in meanwhile is not part of what follows.
+        self.given_up.store(true, Ordering::Release);
         let Some((running, sink, token)) = self.inner.take() else { return };
         crate::blocking::detach(move || {
             drop(running);
@@ -117,7 +121,7 @@ fn build(
         pipeline: pipeline.downgrade(),
         sink: sink.clone(),
         findings: findings.clone(),
-        events,
+        events: events.clone(),
         place: place.clone(),
     });
     match input {
@@ -146,6 +150,7 @@ fn build(
                 }));
                 Some(wanted.unwrap_or(false).to_value())
             });
+            stay(&src, url, place.who(), events);
             pipeline.add(&src).map_err(|e| CaptureError::Pipeline("built", Cause::from(e)))?;
             plug.listen(&src, false);
         }
@@ -180,6 +185,38 @@ fn build(
     }
     running.play()?;
     Ok((running, sink))
+}
+
+/// Keeps an RTSP source at the host and port of its address. A camera may redirect it, and without this it would go
+/// there and sign in with the password that was stored for this place.
+///
+/// Asked before every message, on the thread that sends it: `false` sends nothing.
+fn stay(src: &gst::Element, url: &str, who: String, events: mpsc::Sender<SessionEvent>) {
+    let own = endpoint(url);
+    src.connect("before-send", false, move |values| {
+        let goes = catch_unwind(AssertUnwindSafe(|| {
+            let Some(src) = values.first().and_then(|v| v.get::<gst::Element>().ok()) else { return false };
+            // The source writes the address that it was redirected to into this property, before it connects.
+            let now = src.property::<Option<String>>("location");
+            if own.is_some() && now.as_deref().and_then(endpoint) == own {
+                return true;
+            }
+            src.set_property("user-id", None::<&str>);
+            src.set_property("user-pw", None::<&str>);
+            let fault = Fault::new(FaultKind::Invalid, format!("{who} redirects to another host"));
+            // Full: the first fault is already on its way.
+            let _ = events.try_send(SessionEvent::Lost(fault));
+            false
+        }));
+        Some(goes.unwrap_or(false).to_value())
+    });
+}
+
+/// Where an RTSP address leads to: scheme, host and port.
+fn endpoint(url: &str) -> Option<(String, String, u16)> {
+    let (scheme, _) = url.split_once("://")?;
+    let (host, port) = RtspUrl::parse(url).ok()?.0.endpoint();
+    Some((scheme.to_ascii_lowercase(), host.to_ascii_lowercase(), port))
 }
 
 /// The best a device offers: coded by itself, else JPEG, else raw; at most 1080p.
@@ -431,21 +468,19 @@ fn join(element: &gst::Element, pad: &gst::Pad) -> Result<(), CaptureError> {
     pad.link(&sink).map(|_| ()).map_err(|e| CaptureError::Pipeline("linked", e.into()))
 }
 
-/// An H.264 encoder for sources that do not encode themselves: constant quality, a key frame every two seconds at 15
-/// pictures a second, no delay.
-fn encoder() -> Result<gst::Element, CaptureError> {
-    if let Ok(x264) = make("x264enc") {
-        x264.set_property_from_str("tune", "zerolatency");
-        x264.set_property_from_str("speed-preset", "superfast");
-        x264.set_property_from_str("pass", "qual");
-        x264.set_property_from_str("quantizer", "23");
-        x264.set_property_from_str("key-int-max", "30");
-        x264.set_property_from_str("threads", "1");
-        return Ok(x264);
+#[cfg(test)]
+mod tests {
+    use super::endpoint;
+
+    #[test]
+    fn an_endpoint_is_scheme_host_and_port() {
+        let same = |a: &str, b: &str| endpoint(a).is_some() && endpoint(a) == endpoint(b);
+        assert!(same("rtsp://cam:554/a", "rtsp://CAM/b?x=1"));
+        assert!(same("rtsps://cam:322/a", "rtsps://joe:pw@cam/a"));
+        assert!(same("rtsp://[::1]:8554/a", "rtsp://[::1]:8554/b"));
+        assert!(!same("rtsp://cam/a", "rtsp://cam2/a"));
+        assert!(!same("rtsp://cam/a", "rtsp://cam:555/a"));
+        assert!(!same("rtsps://cam:554/a", "rtsp://cam:554/a"));
+        assert!(!same("rtsp://cam/a", "rtsp-sdp://v=0"));
     }
-    let openh264 = make("openh264enc")?;
-    openh264.set_property_from_str("gop-size", "30");
-    openh264.set_property_from_str("complexity", "low");
-    openh264.set_property_from_str("rate-control", "quality");
-    Ok(openh264)
 }

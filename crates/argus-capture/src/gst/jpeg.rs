@@ -51,9 +51,8 @@ impl Jpeg {
     }
 
     /// Encodes one picture.
-    pub(crate) fn encode(&self, sample: &gst::Sample) -> Result<Bytes, CaptureError> {
+    pub(crate) fn encode(&self, buffer: gst::Buffer) -> Result<Bytes, CaptureError> {
         let failed = || CaptureError::Decode("a picture could not be made into a JPEG".to_owned());
-        let buffer = sample.buffer_owned().ok_or_else(failed)?;
         self.src.push_buffer(buffer).map_err(|_flow: gst::FlowError| failed())?;
         let coded = self.sink.try_pull_sample(gst::ClockTime::from_seconds(5)).ok_or_else(failed)?;
         let map =

@@ -1,7 +1,8 @@
 //! The motion path: decoded pictures, thinned to the wanted rate and reduced to small grey ones.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use argus_core::{Picture, Timestamp};
 use argus_motion::Reducer;
@@ -11,12 +12,40 @@ use gstreamer_video::{VideoFrameExt, VideoFrameRef, VideoInfo};
 
 use crate::CaptureError;
 use crate::gst::decode::{Decode, stream_us};
-use crate::queue::Queue;
 use crate::ring::AccessUnit;
+use crate::shared::Shared;
 use crate::thin::Thin;
 
 /// Units that may wait for the decoder: two seconds at 30 a second.
 const WAITING_MAX: u64 = 60;
+
+/// A decoder that takes nothing for so long while units wait for it hangs.
+const HANGING: Duration = Duration::from_secs(2);
+
+/// How far a decoder has come.
+#[derive(Debug)]
+struct Progress {
+    /// Units that were handed over, and those of them that it has taken.
+    handed: u64,
+    taken: u64,
+    /// When it last took one, or had none to take.
+    since: Instant,
+}
+
+impl Progress {
+    /// `waiting`: how many of those handed over it has not taken yet.
+    fn note(&mut self, now: Instant, waiting: u64) {
+        let taken = self.handed.saturating_sub(waiting);
+        if taken > self.taken || waiting == 0 {
+            self.taken = taken;
+            self.since = now;
+        }
+    }
+
+    fn hangs(&self, now: Instant) -> bool {
+        self.handed > self.taken && now.saturating_duration_since(self.since) >= HANGING
+    }
+}
 
 /// Turns decoded samples into pictures.
 #[derive(Default)]
@@ -52,15 +81,22 @@ pub(crate) struct MotionDecoder {
     decode: Decode,
     /// Units that may wait; more than usual after a group was fed at once.
     allowed: u64,
+    progress: Progress,
 }
 
 impl MotionDecoder {
-    /// A decoder whose pictures go to `queue`, at most `rate` a second. `first`: the unit it begins with.
-    pub(crate) fn new(first: &AccessUnit, rate: u8, nth: usize, queue: Arc<Queue>) -> Result<Self, CaptureError> {
+    /// A decoder whose pictures go to the queue of `shared`, at the rate that is wanted there, until its session is
+    /// `given_up`. `first`: the unit it begins with.
+    pub(crate) fn new(
+        first: &AccessUnit,
+        nth: usize,
+        shared: Arc<Shared>,
+        given_up: Arc<AtomicBool>,
+    ) -> Result<Self, CaptureError> {
         let base_us = first.pts_us;
         let origin_us = first.at.as_micros().saturating_sub(first.pts_us);
         let session = first.session;
-        let (mut thin, mut shrink) = (Thin::new(rate), Shrink::default());
+        let (mut thin, mut shrink) = (Thin::new(shared.rate().unwrap_or(1)), Shrink::default());
         let callbacks = AppSinkCallbacks::builder()
             .new_sample(move |sink| {
                 let sample = sink.pull_sample().map_err(|_flushing| gst::FlowError::Eos)?;
@@ -68,40 +104,64 @@ impl MotionDecoder {
                     return Ok(gst::FlowSuccess::Ok);
                 };
                 let pts_us = stream_us(pts, base_us);
+                let Some(rate) = shared.rate().filter(|_| !given_up.load(Ordering::Acquire)) else {
+                    return Ok(gst::FlowSuccess::Ok);
+                };
+                thin.retune(rate);
                 if !thin.take(pts_us) {
                     return Ok(gst::FlowSuccess::Ok);
                 }
                 match shrink.reduce(&sample) {
                     Ok((luma, full_size)) => {
                         let taken_at = Timestamp::from_micros(origin_us.saturating_add(pts_us));
-                        queue.push_picture(Picture { taken_at, luma, full_size, session });
+                        shared.queue.push_picture(Picture { taken_at, luma, full_size, session });
                     }
                     Err(e) => {
                         tracing::debug!(error = %argus_core::chain(&e), "a decoded picture could not be used");
-                        queue.push_dropped(1);
+                        shared.queue.push_dropped(1);
                     }
                 }
                 Ok(gst::FlowSuccess::Ok)
             })
             .build();
         let decode = Decode::new(first.format.codec, base_us, nth, Some(callbacks))?;
-        Ok(Self { decode, allowed: WAITING_MAX })
+        let progress = Progress { handed: 0, taken: 0, since: Instant::now() };
+        Ok(Self { decode, allowed: WAITING_MAX, progress })
     }
 
     /// Hands over the next unit. `false`: the decoder is too far behind, or has failed; go on at a key frame.
-    pub(crate) fn push(&mut self, unit: &AccessUnit) -> bool {
+    pub(crate) fn push(&mut self, now: Instant, unit: &AccessUnit) -> bool {
         let waiting = self.decode.waiting();
+        self.progress.note(now, waiting);
         if waiting <= WAITING_MAX {
             self.allowed = WAITING_MAX;
         }
-        waiting <= self.allowed && self.decode.push(unit)
+        waiting <= self.allowed && self.hand_over(unit)
+    }
+
+    fn hand_over(&mut self, unit: &AccessUnit) -> bool {
+        self.progress.handed += 1;
+        self.decode.push(unit)
     }
 
     /// Hands over a group of pictures that was skipped until now; all of it, as the ring bounds it.
-    pub(crate) fn push_group(&mut self, units: &[AccessUnit]) -> bool {
+    pub(crate) fn push_group(&mut self, now: Instant, units: &[AccessUnit]) -> bool {
         let n = u64::try_from(units.len()).unwrap_or(u64::MAX);
-        self.allowed = self.decode.waiting().saturating_add(n).saturating_add(WAITING_MAX);
-        units.iter().all(|unit| self.decode.push(unit))
+        let waiting = self.decode.waiting();
+        self.progress.note(now, waiting);
+        self.allowed = waiting.saturating_add(n).saturating_add(WAITING_MAX);
+        units.iter().all(|unit| self.hand_over(unit))
+    }
+
+    /// Whether it is too far behind and takes nothing any more.
+    pub(crate) fn hangs(&self, now: Instant) -> bool {
+        self.decode.waiting() > self.allowed && self.progress.hangs(now)
+    }
+
+    /// Units that were handed over so far.
+    #[cfg(test)]
+    pub(crate) fn handed(&self) -> u64 {
+        self.progress.handed
     }
 
     pub(crate) fn failed(&self) -> bool {
@@ -111,5 +171,26 @@ impl MotionDecoder {
     /// Waits, at most two seconds, until everything that was handed over has come out.
     pub(crate) fn drain(&self) {
         self.decode.drain(Duration::from_secs(2));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_decoder_hangs_when_it_takes_nothing_for_two_seconds() {
+        let start = Instant::now();
+        let at = |ms: u64| start + Duration::from_millis(ms);
+        let mut progress = Progress { handed: 0, taken: 0, since: start };
+        progress.note(at(5000), 0);
+        assert!(!progress.hangs(at(9000)), "it has nothing to do");
+        progress.handed = 60;
+        progress.note(at(9000), 59);
+        assert!(!progress.hangs(at(10_999)) && progress.hangs(at(11_000)));
+        progress.note(at(11_000), 58);
+        assert!(!progress.hangs(at(12_900)), "slow is not hanging");
+        progress.note(at(12_900), 58);
+        assert!(progress.hangs(at(13_000)));
     }
 }

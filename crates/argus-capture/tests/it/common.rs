@@ -8,7 +8,7 @@ use argus_capture::{Feeds, FeedsConfig, GateMode};
 use argus_core::camera::{Source, TestPattern};
 use argus_core::ports::{FeedItem, FeedPlan, OpenFeed};
 use argus_core::status::{CameraState, CameraStatus};
-use argus_core::{CameraId, Clock, Picture, Timestamp};
+use argus_core::{CameraId, Clock, Picture, PrivacyMask, Timestamp};
 use gstreamer as gst;
 use gstreamer::prelude::*;
 
@@ -67,7 +67,7 @@ pub(crate) fn file(path: &str, looped: bool) -> Source {
 
 pub(crate) fn plan(source: Source, analysis_rate: Option<u8>) -> FeedPlan {
     let camera_id = CameraId::new(Timestamp::from_millis(1_766_485_800_000));
-    FeedPlan { camera_id, source, analysis_rate, keep: Duration::from_secs(10) }
+    FeedPlan { camera_id, source, analysis_rate, keep: Duration::from_secs(10), privacy: PrivacyMask::default() }
 }
 
 pub(crate) async fn next(feed: &mut OpenFeed) -> Option<FeedItem> {

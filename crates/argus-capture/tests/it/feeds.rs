@@ -5,10 +5,10 @@ use std::process::Command;
 use std::time::Duration;
 
 use argus_capture::{GateMode, pictures_of_file};
-use argus_core::Picture;
 use argus_core::camera::{Source, TestPattern};
 use argus_core::ports::{CameraFeeds, FeedItem, StillSpec};
 use argus_core::status::{CameraStatus, FaultKind};
+use argus_core::{Picture, PrivacyMask};
 
 use crate::common::{Bench, encode, encode_sound, eventually, file, next, pattern, pictures, plan, until_status};
 
@@ -203,7 +203,7 @@ async fn what_is_no_video_is_said() {
         assert!(feed.handle.snapshot(None).await.is_err());
         assert!(feed.handle.start_clip(state.last_frame_at.unwrap_or_default()).await.is_err());
         feed.handle.stop().await;
-        let probe = feeds.probe(&source).await;
+        let probe = feeds.probe(&source, &PrivacyMask::default()).await;
         assert_eq!((probe.success, probe.error_kind), (false, Some(kind)), "{source:?}: {probe:?}");
         assert!(probe.elapsed_ms < 5000);
     }
@@ -215,7 +215,7 @@ async fn what_is_no_video_is_said() {
 #[tokio::test]
 async fn a_probe_decodes_a_picture() {
     let bench = Bench::new();
-    let probe = bench.feeds(GateMode::Off).probe(&Source::Test(TestPattern::default())).await;
+    let probe = bench.feeds(GateMode::Off).probe(&Source::Test(TestPattern::default()), &PrivacyMask::default()).await;
     assert!(probe.success, "{probe:?}");
     assert_eq!((probe.resolution.as_deref(), probe.codec.as_deref()), (Some("640x360"), Some("h264")));
     assert!(probe.fps.is_some_and(|fps| (10.0..20.0).contains(&fps)), "{:?}", probe.fps);

@@ -3,4 +3,6 @@
 
 mod common;
 mod feeds;
+mod privacy;
+mod redirect;
 mod rtsp;

@@ -5,10 +5,10 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use argus_capture::GateMode;
-use argus_core::Secret;
 use argus_core::camera::{RtspTransport, RtspUrl, Source};
 use argus_core::ports::{CameraFeeds, FeedItem};
 use argus_core::status::{CameraStatus, FaultKind};
+use argus_core::{PrivacyMask, Secret};
 use gstreamer as gst;
 use gstreamer::glib;
 use gstreamer_rtsp_server as server;
@@ -25,6 +25,14 @@ const MJPEG: &str = "( videotestsrc is-live=true ! video/x-raw,format=I420,width
 const SOUND: &str = "( audiotestsrc is-live=true ! audioconvert ! alawenc ! rtppcmapay name=pay0 )";
 const VP8: &str = "( videotestsrc is-live=true ! video/x-raw,format=I420,width=320,height=180,framerate=15/1 \
     ! vp8enc deadline=1 ! rtpvp8pay name=pay0 )";
+/// Pictures that are coded in another order than they are shown; RTSP tells only when they are shown.
+const REORDERED: &str = "( videotestsrc is-live=true pattern=ball ! video/x-raw,format=I420,width=320,height=180,framerate=15/1 \
+    ! x264enc bframes=2 b-adapt=false rc-lookahead=0 sync-lookahead=0 key-int-max=15 speed-preset=ultrafast \
+    ! rtph264pay name=pay0 )";
+const REORDERED_H265: &str = "( videotestsrc is-live=true pattern=ball \
+    ! video/x-raw,format=I420,width=320,height=180,framerate=15/1 \
+    ! x265enc option-string=bframes=2:b-adapt=0:rc-lookahead=3 key-int-max=15 speed-preset=ultrafast log-level=none \
+    ! rtph265pay name=pay0 )";
 const WITH_SOUND: &str = "( audiotestsrc is-live=true ! audioconvert ! alawenc ! rtppcmapay name=pay0 \
     videotestsrc is-live=true ! video/x-raw,format=I420,width=320,height=180,framerate=15/1 \
     ! x264enc tune=zerolatency key-int-max=15 speed-preset=ultrafast ! rtph264pay name=pay1 )";
@@ -62,6 +70,8 @@ impl Server {
                         ("/sound", SOUND),
                         ("/vp8", VP8),
                         ("/both", WITH_SOUND),
+                        ("/reordered", REORDERED),
+                        ("/reordered265", REORDERED_H265),
                     ];
                     for (path, launch) in streams {
                         let factory = server::RTSPMediaFactory::new();
@@ -164,6 +174,43 @@ async fn an_encrypted_stream_with_a_certificate_signed_by_the_camera_itself() {
     feed.handle.stop().await;
 }
 
+/// When a player shows the pictures of a film, seconds, in the order in which they come out of the decoder.
+fn shown_at(path: &std::path::Path) -> Vec<f64> {
+    let out = std::process::Command::new("ffprobe")
+        .args(["-v", "error", "-select_streams", "v:0", "-show_entries", "frame=pts_time", "-of", "csv=p=0"])
+        .arg(path)
+        .output()
+        .unwrap();
+    assert!(out.status.success() && out.stderr.is_empty(), "{}", String::from_utf8_lossy(&out.stderr));
+    let text = String::from_utf8(out.stdout).unwrap();
+    text.lines().map(|line| line.trim_end_matches(',').parse().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn a_clip_of_reordered_pictures_is_whole_and_in_order() {
+    let (bench, server) = (Bench::new(), Server::start(0, None));
+    let feeds = bench.feeds(GateMode::Off);
+    for path in ["/reordered", "/reordered265"] {
+        let mut feed = feeds.open(plan(server.source(path, RtspTransport::Tcp, None), Some(15)));
+        // more than one group of pictures
+        let seen = pictures(&mut feed, 25).await;
+        let from = seen[0].taken_at;
+        let recorder = feed.handle.start_clip(from).await.unwrap();
+        let until = from.plus(Duration::from_secs(4));
+        let clip = recorder.finish(until).await.unwrap();
+        assert!(clip.until.millis_since(until).abs() <= 67, "{path}: ends at {} instead of {until}", clip.until);
+        let times = shown_at(clip.file.as_ref().as_ref());
+        assert!((58..=66).contains(&times.len()), "{path}: {} pictures", times.len());
+        for pair in times.windows(2) {
+            let gap = pair[1] - pair[0];
+            assert!((0.04..0.1).contains(&gap), "{path}: {gap} s in {times:?}");
+        }
+        let length = times[times.len() - 1] - times[0];
+        assert!((3.8..4.3).contains(&length), "{path}: {length} s");
+        feed.handle.stop().await;
+    }
+}
+
 #[tokio::test]
 async fn what_is_wrong_is_said() {
     let (bench, open) = (Bench::new(), Server::start(0, None));
@@ -201,7 +248,7 @@ async fn what_is_wrong_is_said() {
     let mut feed = feeds.open(plan(locked.source("/h264", tcp, Some(("joe", "s3cret"))), Some(5)));
     until_status(&mut feed, CameraStatus::Online).await;
     feed.handle.stop().await;
-    let probe = feeds.probe(&open.source("/h264", RtspTransport::Auto, None)).await;
+    let probe = feeds.probe(&open.source("/h264", RtspTransport::Auto, None), &PrivacyMask::default()).await;
     assert!(probe.success, "{probe:?}");
     assert_eq!((probe.resolution.as_deref(), probe.codec.as_deref()), (Some("320x180"), Some("h264")));
 }
