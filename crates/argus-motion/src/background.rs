@@ -21,6 +21,9 @@ pub(crate) const GREY: i16 = 1 << 7;
 const WHITE: i32 = 255 << 7;
 /// The largest deviation that is told apart from larger ones.
 const DEVIATION_MAX: i16 = 40 << 7;
+/// Neighbours that must be lit, too, before a block is believed to be: with one, the two blocks under an even car were
+/// taken for light, and once it had gone their background stayed wrong for five seconds.
+const LIT_NEIGHBOURS_MIN: i32 = 2;
 /// Where black may lie: at 0 in full-range luma, at 16 in limited-range luma.
 const BLACK: [i32; 2] = [16 << 7, 0];
 
@@ -95,6 +98,11 @@ pub(crate) struct Lighting {
     pub is_restless: bool,
     /// Whether it was so much at once that what clips black or white cannot be followed.
     pub jump: bool,
+}
+
+impl Lighting {
+    /// No change.
+    pub(crate) const SAME: Self = Self { light: Light::SAME, lit_blocks: 0, is_restless: false, jump: false };
 }
 
 /// Block means of a frame and of the background, as sums of a quarter level times 32 over the block.
@@ -324,7 +332,7 @@ impl Background {
                     BlockLight::UNEXPLAINED if n >= 3 => {
                         BlockLight { gain: (gain / n) as i16, offset: (offset / n) as i16 }
                     }
-                    own if own.is_lit() && n >= 1 => own,
+                    own if own.is_lit() && n >= LIT_NEIGHBOURS_MIN => own,
                     _ => BlockLight::SAME,
                 };
                 lit += usize::from(self.lit[at] != BlockLight::SAME);

@@ -6,7 +6,7 @@ use argus_core::LumaPlane;
 use argus_core::camera::Sensitivity;
 
 use crate::MotionError;
-use crate::background::Background;
+use crate::background::{Background, Lighting};
 use crate::blobs::{Blob, Blobs};
 use crate::mask::{Grid, count, restore, span, thin};
 use crate::score::{Motion, MotionBox, strength};
@@ -49,6 +49,7 @@ pub struct Detector {
     learning: u32,
     warming: u32,
     started: bool,
+    lighting: Lighting,
     motion: Motion,
 }
 
@@ -75,6 +76,7 @@ impl Detector {
             learning: 0,
             warming: 0,
             started: false,
+            lighting: Lighting::SAME,
             motion: Motion { width, height, boxes: Vec::with_capacity(64), ..Motion::default() },
         }
     }
@@ -100,6 +102,16 @@ impl Detector {
     #[must_use]
     pub fn motion(&self) -> &Motion {
         &self.motion
+    }
+
+    /// What is followed now, one line a thing with every number that decides about it: for people who tune.
+    #[must_use]
+    pub fn followed(&self) -> String {
+        let mut text = format!("{:?} clutter {}\n", self.lighting, self.tracks.clutter_256);
+        for track in &self.tracks.live {
+            text.push_str(&format!("  {track:?}\n"));
+        }
+        text
     }
 
     /// Forgets the background, as after a gap: the next picture begins anew.
@@ -129,6 +141,7 @@ impl Detector {
         }
         self.learning = self.learning.saturating_sub(1);
         let lighting = self.background.lighting();
+        self.lighting = lighting;
         if lighting.jump {
             // what clips black or white cannot be followed: away from things the frame is the new background
             self.keep.clear();
@@ -159,7 +172,7 @@ impl Detector {
             return;
         }
         if changed > 0 {
-            self.blobs.find(self.grid, &self.mask, &self.before);
+            self.blobs.find(self.grid, &self.mask, &self.before, self.tuning.reach);
             self.weigh();
         } else {
             self.blobs.found.clear();
@@ -232,7 +245,7 @@ impl Detector {
 
 /// Whether a thing is motion now: confirmed, and found in this frame or a moment ago.
 fn is_reported(track: &Track, tuning: &Tuning) -> bool {
-    track.confirmed && track.misses <= tuning.coast
+    track.confirmed && track.unsupported <= if track.is_settled() { tuning.coast } else { 0 }
 }
 
 /// The box of a thing with room for a frame of movement.
