@@ -49,6 +49,8 @@ pub struct Detector {
     learning: u32,
     warming: u32,
     started: bool,
+    /// The last jump of the exposure: whether to brighter, and frames since.
+    jump: Option<(bool, u32)>,
     lighting: Lighting,
     motion: Motion,
 }
@@ -76,6 +78,7 @@ impl Detector {
             learning: 0,
             warming: 0,
             started: false,
+            jump: None,
             lighting: Lighting::SAME,
             motion: Motion { width, height, boxes: Vec::with_capacity(64), ..Motion::default() },
         }
@@ -125,6 +128,7 @@ impl Detector {
         self.background.relearn(self.tuning.start_deviation);
         self.before.fill(0);
         self.tracks.clear();
+        self.jump = None;
         self.learning = self.tuning.learning_frames;
         self.warming = self.tuning.warming_frames;
     }
@@ -143,12 +147,18 @@ impl Detector {
         let lighting = self.background.lighting();
         self.lighting = lighting;
         if lighting.jump {
-            // what clips black or white cannot be followed: away from things the frame is the new background
-            self.keep.clear();
-            let (w, h) = (self.width, self.height);
-            self.keep.extend(self.tracks.live.iter().map(|t| around(&t.blob, w, h)));
-            self.background.adopt(&self.keep, self.tuning.jump_deviation);
+            let up = lighting.light.is_brighter();
+            // there and back again is a lamp that flickers, which a gain follows: adopting would learn what moves, too
+            if self.jump.is_none_or(|(was_up, ago)| was_up == up || ago > self.tuning.flicker) {
+                // what clips black or white cannot be followed: away from things the frame is the new background
+                self.keep.clear();
+                let (w, h) = (self.width, self.height);
+                self.keep.extend(self.tracks.live.iter().map(|t| around(&t.blob, w, h)));
+                self.background.adopt(&self.keep, self.tuning.jump_deviation);
+            }
+            self.jump = Some((up, 0));
         }
+        self.jump = self.jump.map(|(up, ago)| (up, ago.saturating_add(1)));
         self.warming = self.warming.saturating_sub(1);
         let by = match (self.learning, self.warming) {
             (1.., _) => self.tuning.learning,
