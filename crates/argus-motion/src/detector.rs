@@ -2,8 +2,6 @@
 
 #![expect(clippy::indexing_slicing, reason = "all masks are of the one grid made in `new`")]
 
-use std::fmt::Write;
-
 use argus_core::LumaPlane;
 use argus_core::camera::Sensitivity;
 
@@ -112,10 +110,9 @@ impl Detector {
     /// What is followed now, one line a thing with every number that decides about it: for people who tune.
     #[must_use]
     pub fn followed(&self) -> String {
-        let mut text = format!("{:?} clutter {}/256\n", self.lighting, self.tracks.clutter_256);
+        let mut text = format!("{:?} clutter {}\n", self.lighting, self.tracks.clutter_256);
         for track in &self.tracks.live {
-            // writing to a string cannot fail
-            let _ = writeln!(text, "  {track:?}");
+            text.push_str(&format!("  {track:?}\n"));
         }
         text
     }

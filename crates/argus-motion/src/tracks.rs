@@ -193,7 +193,7 @@ impl Tracks {
             // no place for one more
             let Some(track) = self.live.get_mut(found) else { continue };
             // support in the frame before, unless the thing is big
-            let supported = blob.support * 3 >= blob.area || blob.area > 10 * self.area_min;
+            let supported = blob.support * 3 >= blob.area || blob.area > 20 * self.area_min;
             track.hits = if supported || track.hits == 0 { track.hits + 1 } else { track.hits - 1 };
             let evidence = (u64::from(blob.weight) * 16 / u64::from(self.area_min)).min(64) as u32;
             track.evidence_16 =

@@ -107,7 +107,7 @@ impl Tuning {
             solid: frames(0.8, 3),
             park: frames(6.0, 8),
             park_unmoved: frames(2.0, 4),
-            length_share_16: (160.0 / rate).clamp(1.0, 32.0) as i32,
+            length_share_16: (40.0 / rate).clamp(1.0, 16.0) as i32,
             quiet: frames(0.6, 3),
             reach: (30.0 / rate).round().clamp(2.0, 8.0) as u32,
             flicker: frames(2.0, 2),
