@@ -2,6 +2,8 @@
 
 #![expect(clippy::indexing_slicing, reason = "all masks are of the one grid made in `new`")]
 
+use std::fmt::Write;
+
 use argus_core::LumaPlane;
 use argus_core::camera::Sensitivity;
 
@@ -110,9 +112,10 @@ impl Detector {
     /// What is followed now, one line a thing with every number that decides about it: for people who tune.
     #[must_use]
     pub fn followed(&self) -> String {
-        let mut text = format!("{:?} clutter {}\n", self.lighting, self.tracks.clutter_256);
+        let mut text = format!("{:?} clutter {}/256\n", self.lighting, self.tracks.clutter_256);
         for track in &self.tracks.live {
-            text.push_str(&format!("  {track:?}\n"));
+            // writing to a string cannot fail
+            let _ = writeln!(text, "  {track:?}");
         }
         text
     }
