@@ -21,6 +21,11 @@ pub(crate) const GREY: i16 = 1 << 7;
 const WHITE: i32 = 255 << 7;
 /// The largest deviation that is told apart from larger ones.
 const DEVIATION_MAX: i16 = 40 << 7;
+/// Beyond these, a pixel may have been clipped, or be now, so that a gain does not tell what it should be.
+const NEARLY_WHITE: i16 = 215 << 7;
+const NEARLY_BLACK: i16 = 22 << 7;
+/// What a jump of the exposure leaves of the difference at most, where nothing clips; more is a thing.
+const THING_MIN: u16 = 24 << 7;
 /// Where black may lie: at 0 in full-range luma, at 16 in limited-range luma.
 const BLACK: [i32; 2] = [16 << 7, 0];
 
@@ -95,6 +100,11 @@ pub(crate) struct Lighting {
     pub is_restless: bool,
     /// Whether it was so much at once that what clips black or white cannot be followed.
     pub jump: bool,
+}
+
+impl Lighting {
+    /// No change.
+    pub(crate) const SAME: Self = Self { light: Light::SAME, lit_blocks: 0, is_restless: false, jump: false };
 }
 
 /// Block means of a frame and of the background, as sums of a quarter level times 32 over the block.
@@ -217,6 +227,12 @@ impl Background {
                     x = usize::from(kept[2]);
                     continue;
                 }
+                // a thing that nobody follows yet stays a difference, and so does not become a ghost when it goes
+                let unclipped = mean[x] < NEARLY_WHITE && now[x] > NEARLY_BLACK;
+                if unclipped && now[x].abs_diff(mean[x]) > THING_MIN {
+                    x += 1;
+                    continue;
+                }
                 mean[x] = now[x];
                 spread[x] = (spread[x] + deviation).min(DEVIATION_MAX);
                 x += 1;
@@ -290,7 +306,8 @@ impl Background {
 
     /// Finds blocks that only light changed, such as by a cloud's shadow; answers how many.
     ///
-    /// A block counts when two of its neighbours do too, and a block between three that count takes their light,
+    /// A block counts when a quarter of its neighbours do too (with one of eight, the two blocks under an even car were taken
+    /// for light, and their background stayed wrong for five seconds after it had gone), and a block between three that count takes their light,
     /// because something may stand in it.
     #[inline(always)]
     fn local_light(&mut self) -> usize {
@@ -308,10 +325,11 @@ impl Background {
         let mut lit = 0;
         for by in 0..self.blocks_y {
             for bx in 0..self.blocks_x {
-                let (mut n, mut gain, mut offset) = (0, 0, 0);
+                let (mut n, mut all, mut gain, mut offset) = (0, 0, 0, 0);
                 for y in by.saturating_sub(1)..(by + 2).min(self.blocks_y) {
                     for x in bx.saturating_sub(1)..(bx + 2).min(self.blocks_x) {
                         let near = self.lit_found[y * self.blocks_x + x];
+                        all += 1;
                         if (x, y) != (bx, by) && near.is_lit() {
                             n += 1;
                             gain += i32::from(near.gain);
@@ -324,7 +342,7 @@ impl Background {
                     BlockLight::UNEXPLAINED if n >= 3 => {
                         BlockLight { gain: (gain / n) as i16, offset: (offset / n) as i16 }
                     }
-                    own if own.is_lit() && n >= 1 => own,
+                    own if own.is_lit() && n * 4 >= all - 1 => own,
                     _ => BlockLight::SAME,
                 };
                 lit += usize::from(self.lit[at] != BlockLight::SAME);
@@ -573,12 +591,12 @@ mod tests {
         let mut b = Background::new(grid);
         b.load(&[100; 512]);
         b.relearn(GREY);
-        b.load(&[140; 512]);
+        b.load(&[120; 512]);
         b.adopt(&[[4, 2, 10, 5], [60, 0, 64, 8]], GREY);
         for y in 0..8 {
             for x in 0..64 {
                 let kept = ((4..10).contains(&x) && (2..5).contains(&y)) || x >= 60;
-                assert_eq!(b.mean[y * 64 + x], if kept { 100 } else { 140 } << 7, "{x} {y}");
+                assert_eq!(b.mean[y * 64 + x], if kept { 100 } else { 120 } << 7, "{x} {y}");
             }
         }
     }

@@ -23,7 +23,7 @@ pub(crate) struct Blob {
     pub y1: u16,
     /// Changed pixels.
     pub area: u32,
-    /// Of these, how many lie within three pixels of a changed pixel of the frame before.
+    /// Of these, how many lie near a changed pixel of the frame before.
     pub support: u32,
     /// Of these, how many were changed in the frame before.
     pub same: u32,
@@ -68,16 +68,18 @@ impl Blobs {
     }
 
     /// Regions of `mask` grown by two pixels (so that what is nearly joined is one), measured in pixels of `mask` itself;
-    /// `before` is the mask of the frame before.
+    /// `before` is the mask of the frame before, near which, within `reach` pixels, is support.
     #[inline(always)]
-    pub(crate) fn find(&mut self, grid: Grid, mask: &[u64], before: &[u64]) {
+    pub(crate) fn find(&mut self, grid: Grid, mask: &[u64], before: &[u64], reach: u32) {
         // only rows near changed pixels are looked at; each growth reads one row more on either side than it writes
         let rows = occupied(grid, mask);
         let around = |n: usize| rows.start.saturating_sub(n)..(rows.end + n).min(grid.height);
-        // where movement was, with room for more: three pixels
-        grow(grid, before, &mut self.near, around(2));
-        grow(grid, &self.near, &mut self.spare, around(1));
-        grow(grid, &self.spare, &mut self.near, rows.clone());
+        // where movement was, with room for more
+        self.near.copy_from_slice(before);
+        for left in (0..reach as usize).rev() {
+            grow(grid, &self.near, &mut self.spare, around(left));
+            std::mem::swap(&mut self.near, &mut self.spare);
+        }
         grow(grid, mask, &mut self.spare, around(3));
         grow(grid, &self.spare, &mut self.grown, around(2));
         self.make_runs(grid, around(2));
@@ -203,7 +205,7 @@ mod tests {
     fn check(boxes: &[(usize, usize, usize, usize)], expected: &[(u16, u16, u16, u16, u32)]) {
         let grid = Grid::new(200, 40);
         let mut blobs = Blobs::new(grid);
-        blobs.find(grid, &mask(grid, boxes), &grid.mask());
+        blobs.find(grid, &mask(grid, boxes), &grid.mask(), 3);
         let got: Vec<_> = blobs.found.iter().map(|b| (b.x0, b.y0, b.x1, b.y1, b.area)).collect();
         assert_eq!(got, expected);
     }
@@ -223,7 +225,7 @@ mod tests {
     fn support_and_sameness_look_at_the_frame_before() {
         let grid = Grid::new(128, 20);
         let mut blobs = Blobs::new(grid);
-        blobs.find(grid, &mask(grid, &[(60, 5, 70, 9)]), &mask(grid, &[(50, 5, 62, 9)]));
+        blobs.find(grid, &mask(grid, &[(60, 5, 70, 9)]), &mask(grid, &[(50, 5, 62, 9)]), 3);
         assert_eq!((blobs.found[0].same, blobs.found[0].support), (8, 20));
     }
 }

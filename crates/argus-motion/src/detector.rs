@@ -2,11 +2,13 @@
 
 #![expect(clippy::indexing_slicing, reason = "all masks are of the one grid made in `new`")]
 
+use std::fmt::Write;
+
 use argus_core::LumaPlane;
 use argus_core::camera::Sensitivity;
 
 use crate::MotionError;
-use crate::background::Background;
+use crate::background::{Background, Lighting};
 use crate::blobs::{Blob, Blobs};
 use crate::mask::{Grid, count, restore, span, thin};
 use crate::score::{Motion, MotionBox, strength};
@@ -49,6 +51,9 @@ pub struct Detector {
     learning: u32,
     warming: u32,
     started: bool,
+    /// The last jump of the exposure: whether to brighter, and frames since.
+    jump: Option<(bool, u32)>,
+    lighting: Lighting,
     motion: Motion,
 }
 
@@ -75,6 +80,8 @@ impl Detector {
             learning: 0,
             warming: 0,
             started: false,
+            jump: None,
+            lighting: Lighting::SAME,
             motion: Motion { width, height, boxes: Vec::with_capacity(64), ..Motion::default() },
         }
     }
@@ -102,6 +109,17 @@ impl Detector {
         &self.motion
     }
 
+    /// What is followed now, one line a thing with every number that decides about it: for people who tune.
+    #[must_use]
+    pub fn followed(&self) -> String {
+        let mut text = format!("{:?} clutter {}/256\n", self.lighting, self.tracks.clutter_256);
+        for track in &self.tracks.live {
+            // writing to a string cannot fail
+            let _ = writeln!(text, "  {track:?}");
+        }
+        text
+    }
+
     /// Forgets the background, as after a gap: the next picture begins anew.
     pub fn restart(&mut self) {
         self.started = false;
@@ -113,6 +131,7 @@ impl Detector {
         self.background.relearn(self.tuning.start_deviation);
         self.before.fill(0);
         self.tracks.clear();
+        self.jump = None;
         self.learning = self.tuning.learning_frames;
         self.warming = self.tuning.warming_frames;
     }
@@ -129,13 +148,20 @@ impl Detector {
         }
         self.learning = self.learning.saturating_sub(1);
         let lighting = self.background.lighting();
+        self.lighting = lighting;
         if lighting.jump {
-            // what clips black or white cannot be followed: away from things the frame is the new background
-            self.keep.clear();
-            let (w, h) = (self.width, self.height);
-            self.keep.extend(self.tracks.live.iter().map(|t| around(&t.blob, w, h)));
-            self.background.adopt(&self.keep, self.tuning.jump_deviation);
+            let up = lighting.light.is_brighter();
+            // there and back again is a lamp that flickers, which a gain follows: adopting would learn what moves, too
+            if self.jump.is_none_or(|(was_up, ago)| was_up == up || ago > self.tuning.flicker) {
+                // what clips black or white cannot be followed: away from things the frame is the new background
+                self.keep.clear();
+                let (w, h) = (self.width, self.height);
+                self.keep.extend(self.tracks.live.iter().map(|t| around(&t.blob, w, h)));
+                self.background.adopt(&self.keep, self.tuning.jump_deviation);
+            }
+            self.jump = Some((up, 0));
         }
+        self.jump = self.jump.map(|(up, ago)| (up, ago.saturating_add(1)));
         self.warming = self.warming.saturating_sub(1);
         let by = match (self.learning, self.warming) {
             (1.., _) => self.tuning.learning,
@@ -159,7 +185,7 @@ impl Detector {
             return;
         }
         if changed > 0 {
-            self.blobs.find(self.grid, &self.mask, &self.before);
+            self.blobs.find(self.grid, &self.mask, &self.before, self.tuning.reach);
             self.weigh();
         } else {
             self.blobs.found.clear();
@@ -232,7 +258,7 @@ impl Detector {
 
 /// Whether a thing is motion now: confirmed, and found in this frame or a moment ago.
 fn is_reported(track: &Track, tuning: &Tuning) -> bool {
-    track.confirmed && track.misses <= tuning.coast
+    track.confirmed && track.unsupported <= if track.is_settled() { tuning.coast } else { 0 }
 }
 
 /// The box of a thing with room for a frame of movement.

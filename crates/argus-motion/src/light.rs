@@ -22,6 +22,11 @@ impl Light {
     /// No change.
     pub(crate) const SAME: Self = Self { gain: GAIN_ONE, offset: 0 };
 
+    /// Whether it makes a grey of middle brightness brighter.
+    pub(crate) fn is_brighter(self) -> bool {
+        self.apply(110 * LEVEL) > 110 * LEVEL
+    }
+
     /// What the block mean `background` becomes.
     #[inline(always)]
     pub(crate) fn apply(self, background: i32) -> i32 {

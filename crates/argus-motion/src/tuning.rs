@@ -50,6 +50,14 @@ pub(crate) struct Tuning {
     pub park_unmoved: u32,
     /// How far a thing may move between two pictures, in 16ths of its length.
     pub length_share_16: i32,
+    /// Frames without change after which a thing is no motion any more, though it is followed on.
+    pub quiet: u32,
+    /// Pixels, in a picture 320 wide, by which what had changed in the frame before is grown to look for support.
+    pub reach: u32,
+    /// Frames within which a jump of the exposure and one back are a flicker.
+    pub flicker: u32,
+    /// The shift that makes the running mean of how many things begin in a frame.
+    pub clutter_shift: u32,
     /// Frames for which a confirmed thing that is not found any more is believed to be there.
     pub coast: u32,
 }
@@ -100,6 +108,10 @@ impl Tuning {
             park: frames(6.0, 8),
             park_unmoved: frames(2.0, 4),
             length_share_16: (40.0 / rate).clamp(1.0, 16.0) as i32,
+            quiet: frames(0.6, 3),
+            reach: (30.0 / rate).round().clamp(2.0, 8.0) as u32,
+            flicker: frames(2.0, 2),
+            clutter_shift: shift(2.0, rate),
             coast: frames(0.2, 1),
         }
     }

@@ -33,6 +33,10 @@ pub(crate) struct Tally {
     pub(crate) missed: usize,
     pub(crate) onsets: Vec<f32>,
     pub(crate) detect_ms: Vec<f32>,
+    /// Pictures of the clip, as fed, in which something was wrongly said to move.
+    pub(crate) wrong_at: Vec<usize>,
+    /// Passages: when each counted first, and when it was met first.
+    pub(crate) met: Vec<(usize, Option<usize>)>,
 }
 
 impl Tally {
@@ -104,6 +108,7 @@ pub(crate) fn judge(truth: &[Vec<Seen>], said: &[Said], passages: usize, rate: f
         } else if after > GRACE_S && i as f32 / rate >= LEARNING_S {
             tally.empty += 1;
             tally.wrong += usize::from(moving);
+            tally.wrong_at.extend(moving.then_some(i));
             tally.alarms += usize::from(moving && !alarm);
             alarm = moving;
             continue;
@@ -113,6 +118,7 @@ pub(crate) fn judge(truth: &[Vec<Seen>], said: &[Said], passages: usize, rate: f
     for (counted, met) in first_counted.into_iter().zip(first_met) {
         let Some(counted) = counted else { continue };
         tally.passages += 1;
+        tally.met.push((counted, met));
         match met {
             Some(met) => tally.onsets.push((met - counted) as f32 / rate),
             None => tally.missed += 1,

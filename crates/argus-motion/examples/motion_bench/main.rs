@@ -7,7 +7,7 @@
 //! ```text
 //! motion_bench [--seeds 1..5] [--held-out 101..110] [--fps 10] [--scene NAME] [--stage auto|vtest|drawn] [--film FILE]
 //!              [--coded auto|yes|no] [--sensitivity low|medium|high] [--keep DIR] [--quick] [--verbose]
-//!              [--json FILE] [--check]
+//!              [--explain] [--json FILE] [--check]
 //! ```
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program that prints a table")]
@@ -152,7 +152,7 @@ fn judge_one(job: Job, options: &Options, filmed: Option<&Stage>, coded: bool) -
     let every = RATE / options.rate;
     let (width, height) = Reducer::new(W as u32, H as u32).out_size();
     let mut detector = Detector::new(width, height, &config);
-    let (mut truth, mut said, mut ms) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut truth, mut said, mut ms, mut followed) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for (i, plane) in planes.iter().enumerate().step_by(every) {
         let from = Instant::now();
         let motion = detector.feed(plane).map_err(|e| e.to_string())?;
@@ -167,11 +167,17 @@ fn judge_one(job: Job, options: &Options, filmed: Option<&Stage>, coded: bool) -
         if options.verbose {
             report::picture(job.seed, job.scene, i, &seen, &boxes);
         }
+        if options.explain {
+            followed.push(detector.followed());
+        }
         truth.push(seen);
         said.push(boxes);
     }
     let mut tally = judge(&truth, &said, plan.passages(), options.rate as f32);
     tally.detect_ms = ms;
+    if options.explain {
+        report::explain(job.seed, job.scene, options.rate as f32, &tally, &truth, &followed);
+    }
     Ok(Judged { seed: job.seed, scene: job.scene, tally })
 }
 

@@ -24,6 +24,7 @@ pub(crate) struct Options {
     pub(crate) sensitivity: Sensitivity,
     pub(crate) keep: Option<PathBuf>,
     pub(crate) verbose: bool,
+    pub(crate) explain: bool,
     pub(crate) json: Option<PathBuf>,
     pub(crate) check: bool,
 }
@@ -44,6 +45,7 @@ impl Options {
             sensitivity: Sensitivity::Medium,
             keep: None,
             verbose: false,
+            explain: false,
             json: None,
             check: false,
         };
@@ -84,6 +86,7 @@ impl Options {
                 "--keep" => o.keep = Some(PathBuf::from(value()?)),
                 "--json" => o.json = Some(PathBuf::from(value()?)),
                 "--quick" => quick = true,
+                "--explain" => o.explain = true,
                 "--verbose" => o.verbose = true,
                 "--check" => o.check = true,
                 other => return Err(format!("unknown argument {other}")),

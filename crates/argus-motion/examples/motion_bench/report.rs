@@ -112,3 +112,23 @@ pub(crate) fn json(options: &Options, coded: bool, groups: &[(&str, Vec<Judged>)
     out.push_str("\n]}\n");
     out
 }
+
+/// Prints what was followed in every picture wrongly said to move, and while a passage was not met for longer than it may be.
+pub(crate) fn explain(seed: u64, scene: Scene, rate: f32, tally: &Tally, truth: &[Vec<Seen>], followed: &[String]) {
+    let mut out = String::new();
+    let name = scene.name();
+    for &i in &tally.wrong_at {
+        let _ = writeln!(out, "{name} {seed} {i} false: {}", followed[i]);
+    }
+    for &(counted, met) in &tally.met {
+        let longest = (ONSET_MAX * rate + 1e-3) as usize;
+        if met.is_none_or(|met| met > counted + longest) {
+            let last = met.unwrap_or(counted + 12).min(counted + 12);
+            let _ = writeln!(out, "{name} {seed} late: counted in {counted}, met in {met:?}");
+            for i in counted.saturating_sub(2)..=last.min(truth.len() - 1) {
+                let _ = writeln!(out, "  late {name} {seed} {i}: truth {:?}; {}", truth[i], followed[i]);
+            }
+        }
+    }
+    print!("{out}");
+}
