@@ -16,5 +16,6 @@ mod live;
 mod main_job;
 mod many;
 mod replay;
+mod seal;
 mod sources;
 mod stop;
