@@ -34,12 +34,13 @@ mod proxies;
 #[cfg(test)]
 mod rate;
 #[cfg(test)]
-mod sessions;
-#[cfg(test)]
-mod setup;
 mod reanalyse;
 #[cfg(test)]
+mod sessions;
+#[cfg(test)]
 mod settings;
+#[cfg(test)]
+mod setup;
 #[cfg(test)]
 mod storage;
 #[cfg(test)]
