@@ -257,6 +257,10 @@ async fn unpaid(
     let zone = settings.general.timezone.as_str();
     let period = if limit == StatusReason::BudgetDaily { Period::day(now, zone) } else { Period::month(now, zone) };
     deps.db.job_retry(job.event_id, now.plus(period.end.since(now).min(LONGEST_PAUSE))).await?;
+    if deps.settings.now().ai.budgets != settings.ai.budgets {
+        // Changed while this was found out: whoever woke what is skipped did not see this one yet.
+        deps.db.job_retry(job.event_id, now).await?;
+    }
     Ok(())
 }
 
@@ -373,10 +377,7 @@ pub(crate) fn running(
 
 /// A call that never went out, or never came back.
 fn failed(kind: DescribeFailure, message: String) -> DescribeOutcome {
-    DescribeOutcome {
-        record: CallRecord::default(),
-        result: Err(DescribeError { kind, message, retry_after: None }),
-    }
+    DescribeOutcome { record: CallRecord::default(), result: Err(DescribeError { kind, message, retry_after: None }) }
 }
 
 async fn finish(

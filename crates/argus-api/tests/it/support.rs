@@ -165,12 +165,7 @@ impl Control for Books {
         Ok(stored.clone())
     }
 
-    async fn event_reanalyse(
-        &self,
-        id: EventId,
-        how: Reanalysis,
-        wait: Duration,
-    ) -> Result<Reanalysed, ControlError> {
+    async fn event_reanalyse(&self, id: EventId, how: Reanalysis, wait: Duration) -> Result<Reanalysed, ControlError> {
         self.wishes.lock().unwrap().push((id, how, wait));
         let answer = self.reanalysed.lock().unwrap().pop_front();
         match answer {
