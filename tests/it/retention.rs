@@ -145,7 +145,10 @@ async fn what_is_too_old_goes_and_is_told() {
     assert_eq!(updated, [&json!(old)]);
     account_is_true(&site).await;
     let report = site.client.get("/system/storage").await.expect(200).json;
-    assert_eq!((&report["event_count"], &report["frame_count"], &report["clip_count"]), (&json!(2), &json!(1), &json!(1)));
+    assert_eq!(
+        (&report["event_count"], &report["frame_count"], &report["clip_count"]),
+        (&json!(2), &json!(1), &json!(1))
+    );
     assert_eq!(report["by_camera"], json!([{"camera_id": camera, "media_bytes": 8000, "event_count": 2}]));
     // A limit that is set while the server runs acts at once.
     let limits = json!({"retention": {"events_days": 5, "media_days": 1}});
@@ -275,7 +278,10 @@ async fn a_lost_camera_is_told_once_a_spell() {
     let lost = |journal: &[Value]| told(journal, "camera_offline").into_iter().cloned().collect::<Vec<_>>();
     let first = lost(&site.journal(0).await);
     assert_eq!(first.len(), 1);
-    assert_eq!((&first[0]["camera_id"], &first[0]["severity"], &first[0]["event_id"]), (&json!(camera), &json!("error"), &Value::Null));
+    assert_eq!(
+        (&first[0]["camera_id"], &first[0]["severity"], &first[0]["event_id"]),
+        (&json!(camera), &json!("error"), &Value::Null)
+    );
     assert_eq!(first[0]["title"], "Gate does not work");
     // Started once more it fails again: the same spell.
     site.client.post(&format!("/cameras/{camera}/start"), &json!({})).await.expect(202);
@@ -303,7 +309,10 @@ impl SmallDisk {
     /// `None`, said aloud, where mounting is not allowed.
     fn mount(at: &Path, bytes: u64) -> Option<Self> {
         std::fs::create_dir_all(at).unwrap();
-        let done = Command::new("mount").args(["-t", "tmpfs", "-o", &format!("size={bytes},mode=0700"), "tmpfs"]).arg(at).output();
+        let done = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &format!("size={bytes},mode=0700"), "tmpfs"])
+            .arg(at)
+            .output();
         match done {
             Ok(done) if done.status.success() => Some(Self(at.to_owned())),
             other => {
@@ -359,6 +368,10 @@ async fn a_full_disk_degrades_and_loses_nothing() {
         (!event["ended_at"].is_null() && event["description_status"] != "pending").then_some(())
     })
     .await;
+    let clip = format!("SELECT clip_state AS line FROM event WHERE id = '{id}'");
+    wait_until("the end of the clip", SOON, || site.rows(&clip) == ["none"]).await;
+    let event = site.event(&id).await;
+    assert_eq!((&event["clip_url"], &event["thumbnail_url"]), (&Value::Null, &Value::Null));
     // The oldest media make room, and their event says so.
     wait_until("the oldest media to go", SOON, || !oldest_folder.exists()).await;
     assert_eq!(names(&site, oldest).await, Some((false, false, false)));
@@ -366,7 +379,8 @@ async fn a_full_disk_degrades_and_loses_nothing() {
         .until("storage_low", SOON, |m| m["type"] == "notification.new" && m["data"]["kind"] == "storage_low")
         .await;
     // No half file lies about, and every file that is named is there in full.
-    let halves = |folder: &Path| files(folder).into_iter().filter(|f| f.to_string_lossy().contains('#')).collect::<Vec<_>>();
+    let halves =
+        |folder: &Path| files(folder).into_iter().filter(|f| f.to_string_lossy().contains('#')).collect::<Vec<_>>();
     wait_until("half files to go", SOON, || halves(&disk.0).is_empty()).await;
 
     disk.relieve();
@@ -383,7 +397,8 @@ async fn a_full_disk_degrades_and_loses_nothing() {
     site.reaches(&camera, "stopped", SOON).await;
     account_is_true(&site).await;
     assert_eq!(site.rows("SELECT integrity_check AS line FROM pragma_integrity_check"), ["ok"]);
-    assert!(!site.server.log_text().contains("panicked"));
+    let log = site.server.log_text();
+    assert!(!log.contains("panicked"), "{log}");
     site.server.terminate(SOON).await.expect("the server ends");
     drop(disk);
 }
@@ -397,7 +412,8 @@ async fn a_full_database_answers_503_and_lives_on() {
     let mut server = argus_tests::server::ServerProcess::start(&dir).await;
     let client = Client::new(server.origin(), &key);
     let create = |n: u32| {
-        let (client, fields) = (client.clone(), json!({"name": format!("Camera {n}"), "type": "test", "is_enabled": false}));
+        let (client, fields) =
+            (client.clone(), json!({"name": format!("Camera {n}"), "type": "test", "is_enabled": false}));
         async move { client.post("/cameras", &fields).await }
     };
     create(0).await.expect(201);
@@ -424,4 +440,3 @@ async fn a_full_database_answers_503_and_lives_on() {
     server.terminate(SOON).await.expect("the server ends");
     drop(disk);
 }
-

@@ -125,16 +125,15 @@ impl Media {
         let file = |source| EngineError::File { what: "a finished clip".into(), source };
         let mut source = tokio::fs::File::open(from).await.map_err(file)?;
         let mut writer = BufWriter::new(Arc::clone(&self.store), path(key));
-        let copied = async {
-            let bytes = tokio::io::copy(&mut source, &mut writer).await?;
-            writer.shutdown().await?;
-            Ok(bytes)
+        let copied = match tokio::io::copy(&mut source, &mut writer).await {
+            Ok(bytes) => writer.shutdown().await.map(|()| bytes),
+            Err(e) => {
+                // What was begun is dropped by the store; a failure of that changes nothing for the caller. After a
+                // shutdown that failed there is nothing to abort, and the writer panics when it is told to.
+                let _ = writer.abort().await;
+                Err(e)
+            }
         };
-        let copied = copied.await;
-        if copied.is_err() {
-            // What was begun is dropped by the store; a failure of that changes nothing for the caller.
-            let _ = writer.abort().await;
-        }
         let stored = |source| EngineError::Store { key: key.to_owned(), source };
         self.wrote(copied.map_err(stored))
     }
@@ -292,6 +291,13 @@ mod tests {
         let fault = media.fault().unwrap();
         assert!(!fault.is_full && fault.reason.contains("camera/thumbnail.jpg"), "{fault:?}");
         media.refused.notified().await;
+        let source = dir.path().join("source.mp4");
+        for bytes in [5, 12_000_000] {
+            std::fs::write(&source, vec![7_u8; bytes]).unwrap();
+            assert!(media.put_file("camera/clip.mp4", &source).await.is_err());
+            assert!(media.fault().unwrap().reason.contains("camera/clip.mp4"));
+        }
+        std::fs::remove_file(&source).unwrap();
         media.probe().await;
         assert_eq!((media.fault(), media.list("").await.unwrap().len()), (None, 1));
     }

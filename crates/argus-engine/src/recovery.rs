@@ -1,7 +1,8 @@
 //! What a start finds after a crash, and how it is put right before anything new begins.
 
 use argus_core::CameraId;
-use argus_core::media::event_prefix;
+use argus_core::event::DescriptionStatus;
+use argus_core::media::{event_prefix, frame_key};
 use argus_db::{ClipState, EventChange, FramesState, UnfinishedEvent};
 use tracing::info;
 
@@ -30,8 +31,12 @@ async fn finish(deps: &Deps, left: &UnfinishedEvent) -> Result<(), EngineError> 
     let event = &left.event;
     let prefix = event_prefix(event.camera_id, event.id, event.timestamp);
     let (found, strays) = media_in(&prefix, deps.media.list(&prefix).await?, &Named::of(event));
+    // Pictures that are not kept lie there until the event is described.
+    let awaits = event.description_status == DescriptionStatus::Pending;
     for key in strays {
-        deps.media.delete(&key).await?;
+        if !(awaits && event.frames.iter().any(|frame| frame_key(&prefix, frame.index) == key)) {
+            deps.media.delete(&key).await?;
+        }
     }
     let mut changes = Vec::new();
     if event.ended_at.is_none() {

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use argus_core::event::Event;
+use argus_core::event::{DescriptionStatus, Event};
 use argus_core::media::{camera_prefix, clip_key, event_prefix, frame_key, thumbnail_key};
 use argus_core::{CameraId, EventId, Timestamp, chain};
 use argus_db::{EventChange, MediaFound, MediaRow};
@@ -106,11 +106,9 @@ async fn sweep_folders(deps: &Deps, folders: &[String]) -> Result<(), EngineErro
     for folder in folders {
         let Some(id) = named(folder) else { continue };
         let row = rows.iter().find(|row| row.id == id);
-        let is_wanted = row.is_some_and(|row| {
-            let is_place = event_prefix(row.camera_id, row.id, row.timestamp) == *folder;
-            is_place && (!row.is_finished || row.named != MediaFound::default())
-        });
-        if !is_wanted {
+        let is_place = row.is_some_and(|row| event_prefix(row.camera_id, row.id, row.timestamp) == *folder);
+        let is_wanted = row.is_some_and(|row| !row.is_finished || row.named != MediaFound::default());
+        if !is_place || (!is_wanted && !awaits_description(deps, id).await?) {
             let files = deps.media.delete_all(folder).await?;
             info!(event.id = %id, files, "removed media that no event names");
         }
@@ -141,7 +139,9 @@ async fn compare(deps: &Deps, row: &MediaRow) -> Result<(), EngineError> {
         frames: row.named.frames.keys().copied().collect(),
     };
     let (found, not_named) = media_in(&prefix, deps.media.list(&prefix).await?, &named);
-    strays(deps, not_named).await?;
+    if !not_named.is_empty() && !awaits_description(deps, row.id).await? {
+        strays(deps, not_named).await?;
+    }
     if found == row.named {
         return Ok(());
     }
@@ -152,6 +152,12 @@ async fn compare(deps: &Deps, row: &MediaRow) -> Result<(), EngineError> {
         Err(e) => return Err(e.into()),
     }
     Ok(())
+}
+
+/// Whether a description is still to be made: its pictures may lie there without being kept, and so without a name.
+async fn awaits_description(deps: &Deps, id: EventId) -> Result<bool, EngineError> {
+    let event = deps.db.event_get(id).await?;
+    Ok(event.is_some_and(|event| event.description_status == DescriptionStatus::Pending))
 }
 
 async fn strays(deps: &Deps, files: Vec<String>) -> Result<(), EngineError> {

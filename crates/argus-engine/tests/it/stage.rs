@@ -10,7 +10,7 @@ use argus_core::media::{event_prefix, frame_key};
 use argus_core::ports::{Control, ControlError};
 use argus_core::{CameraId, Clock, EventId, ManualClock, Timestamp};
 use argus_db::{Database, DatabaseConfig, DescriptionPlan, EventChange, NewFrame, SealKey};
-use argus_engine::{Engine, EngineParts};
+use argus_engine::{Engine, EngineParts, MediaDisk};
 use object_store::memory::InMemory;
 use object_store::{ObjectStore, ObjectStoreExt as _};
 use serde_json::Value;
@@ -185,6 +185,19 @@ impl Stage {
     }
 }
 
+/// Memory has no disk.
+struct NoDisk;
+
+impl MediaDisk for NoDisk {
+    fn measure(&self) -> std::io::Result<Option<argus_core::retention::Disk>> {
+        Ok(None)
+    }
+
+    fn folder(&self) -> Option<&std::path::Path> {
+        None
+    }
+}
+
 async fn engine(
     db: &Database,
     media: &Arc<InMemory>,
@@ -195,6 +208,7 @@ async fn engine(
     let parts = EngineParts {
         db: db.clone(),
         media: Arc::clone(media) as Arc<dyn ObjectStore>,
+        disk: Arc::new(NoDisk),
         feeds: Arc::new(Feeds(Arc::clone(log))),
         describer: Arc::clone(script) as _,
         clock: Arc::clone(clock) as _,
