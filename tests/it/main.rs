@@ -14,6 +14,7 @@ mod helpers;
 mod live;
 mod main_job;
 mod many;
+mod network;
 mod replay;
 mod sources;
 mod stop;

@@ -171,7 +171,6 @@ async fn queries_are_read_strictly_everywhere() {
 #[tokio::test]
 async fn what_is_no_http_gets_an_error_in_the_one_shape() {
     let server = Server::start().await;
-    let many = format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", "X: y\r\n".repeat(200));
     for bad in [
         &b"NONSENSE\r\n\r\n"[..],
         b"GET /\r\n\r\n",
@@ -183,7 +182,6 @@ async fn what_is_no_http_gets_an_error_in_the_one_shape() {
         b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: +5\r\n\r\n",
         b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
-        many.as_bytes(),
     ] {
         let (status, head, body) = error(&raw(&server, bad).await);
         assert_eq!((status, &body["errors"]), (400, &Value::Null), "{}", String::from_utf8_lossy(bad));
@@ -201,6 +199,8 @@ async fn ten_megabytes_of_headers_are_too_many() {
         // So many short ones are no longer read as headers at all.
         assert!([431, 400].contains(&status), "{status}");
     }
+    let many = format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", "X: y\r\n".repeat(200));
+    assert_eq!(error(&raw(&server, many.as_bytes()).await).0, 431);
     let request = format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "a".repeat(10 << 20));
     assert_eq!(error(&raw(&server, request.as_bytes()).await).0, 431);
     server.get("/cameras").await.expect(200);
@@ -311,7 +311,6 @@ async fn only_rtsp_addresses_are_rtsp_addresses() {
         "rtsp://cam/x\u{0}",
         "rtsp://cam\u{7f}/x",
         "\"rtsp://cam/x\"",
-        " rtsp://cam/x",
         "javascript:alert(1)",
         "rtsp://cam:99999/x",
     ] {
