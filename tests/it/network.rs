@@ -44,11 +44,8 @@ async fn certificate_files_are_served_redirected_to_and_reread() {
     let dir = tempfile::tempdir().unwrap();
     let (cert, key) = write(dir.path(), "first.example");
     let data = dir.path().join("data");
-    let options = with(&[
-        ("ARGUS_TLS_CERT", &cert),
-        ("ARGUS_TLS_KEY", &key),
-        ("ARGUS_TLS_REDIRECT_LISTEN", "127.0.0.1:0"),
-    ]);
+    let options =
+        with(&[("ARGUS_TLS_CERT", &cert), ("ARGUS_TLS_KEY", &key), ("ARGUS_TLS_REDIRECT_LISTEN", "127.0.0.1:0")]);
     let mut server = ServerProcess::start_with(&data, &options).await;
     let origin = server.origin().to_owned();
     assert!(origin.starts_with("https://127.0.0.1:"), "{origin}");
@@ -63,7 +60,8 @@ async fn certificate_files_are_served_redirected_to_and_reread() {
     wait_for("the new certificate", SOON, || async { (served(&origin).await != first).then_some(()) }).await;
     let key = api_key(&data, "admin").await;
     let status = client().get(format!("{origin}/api/v1/system/ssl-status")).header("x-api-key", key);
-    let status: serde_json::Value = serde_json::from_slice(&status.send().await.unwrap().bytes().await.unwrap()).unwrap();
+    let status: serde_json::Value =
+        serde_json::from_slice(&status.send().await.unwrap().bytes().await.unwrap()).unwrap();
     assert_eq!((&status["certificate_subject"], &status["http_redirect"]), (&"CN=second.example".into(), &true.into()));
     assert!(server.terminate(Duration::from_secs(15)).await.unwrap().success());
 }

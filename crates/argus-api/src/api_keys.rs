@@ -226,11 +226,7 @@ pub(crate) async fn get(_: Caller<Admin>, shared: Data<Shared>, req: HttpRequest
     responses((status = 204, description = "It is good for nothing any more"), (status = 404)),
     extensions(("x-permission" = json!("admin")))
 )]
-pub(crate) async fn revoke(
-    _: Caller<Admin>,
-    shared: Data<Shared>,
-    req: HttpRequest,
-) -> Result<HttpResponse, ApiError> {
+pub(crate) async fn revoke(_: Caller<Admin>, shared: Data<Shared>, req: HttpRequest) -> Result<HttpResponse, ApiError> {
     let id: Option<ApiKeyId> = named(&req, "id")?;
     Query::parse(req.query_string())?.done()?;
     let id = id.ok_or(ApiError::NotFound(WHAT))?;

@@ -111,7 +111,9 @@ impl Classify for ApiError {
             Self::RateLimited { .. } => ErrorClass::RateLimited,
             Self::Control(e) => e.class(),
             Self::Db(e) => e.class(),
-            Self::Media(_) | Self::Json(_) | Self::Panicked | Self::Serve(_) | Self::Certificate(_) => ErrorClass::Internal,
+            Self::Media(_) | Self::Json(_) | Self::Panicked | Self::Serve(_) | Self::Certificate(_) => {
+                ErrorClass::Internal
+            }
             Self::Bind { .. } => ErrorClass::Unavailable,
         }
     }
