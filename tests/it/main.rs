@@ -15,6 +15,7 @@ mod helpers;
 mod live;
 mod main_job;
 mod many;
+mod network;
 mod privacy;
 mod replay;
 mod retention;

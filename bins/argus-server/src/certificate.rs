@@ -22,7 +22,8 @@ const LEFT_DAYS: u32 = 30;
 
 /// Makes certificate and key when there are none, or when they end soon.
 pub(crate) fn ensure(files: &TlsFiles, now: Timestamp) -> Result<(), Failure> {
-    let is_good = files.key.exists() && certificate_expiry(&files.cert).is_some_and(|end| end > now.plus(DAY * LEFT_DAYS));
+    let is_good =
+        files.key.exists() && certificate_expiry(&files.cert).is_some_and(|end| end > now.plus(DAY * LEFT_DAYS));
     if is_good {
         return Ok(());
     }

@@ -191,7 +191,15 @@ async fn stored(shared: &Shared, req: &HttpRequest) -> Result<ApiKey, ApiError> 
     let id: Option<ApiKeyId> = named(req, "id")?;
     Query::parse(req.query_string())?.done()?;
     let id = id.ok_or(ApiError::NotFound(WHAT))?;
-    Ok(shared.state.db.api_key_get(id, shared.state.clock.now()).await?)
+    shared.state.db.api_key_get(id, shared.state.clock.now()).await.map_err(unknown)
+}
+
+/// One sentence for a key that does not exist, whoever finds that out.
+fn unknown(failure: DbError) -> ApiError {
+    match failure {
+        DbError::NotFound { .. } => ApiError::NotFound(WHAT),
+        failure => failure.into(),
+    }
 }
 
 /// Gives one key, also a revoked one.
@@ -218,18 +226,14 @@ pub(crate) async fn get(_: Caller<Admin>, shared: Data<Shared>, req: HttpRequest
     responses((status = 204, description = "It is good for nothing any more"), (status = 404)),
     extensions(("x-permission" = json!("admin")))
 )]
-pub(crate) async fn revoke(
-    _: Caller<Admin>,
-    shared: Data<Shared>,
-    req: HttpRequest,
-) -> Result<HttpResponse, ApiError> {
+pub(crate) async fn revoke(_: Caller<Admin>, shared: Data<Shared>, req: HttpRequest) -> Result<HttpResponse, ApiError> {
     let id: Option<ApiKeyId> = named(&req, "id")?;
     Query::parse(req.query_string())?.done()?;
     let id = id.ok_or(ApiError::NotFound(WHAT))?;
     let (db, now) = (shared.state.db.clone(), shared.state.clock.now());
     // To its end also when the client goes away: only then is the key no longer taken for good.
     let revoked = shared.runtime.spawn(async move { db.api_key_revoke(id, now).await }).await;
-    let key = revoked.map_err(|_panicked| ApiError::Panicked)??;
+    let key = revoked.map_err(|_panicked| ApiError::Panicked)?.map_err(unknown)?;
     tracing::info!(api_key.id = %key.id, api_key.prefix = key.prefix, "API key revoked");
     Ok(HttpResponse::NoContent().finish())
 }

@@ -9,8 +9,7 @@ use crate::peer;
 use crate::state::shared;
 
 /// Pages take everything from here and are shown in no frame.
-const PAGE: &str =
-    "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'";
+const PAGE: &str = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'";
 /// What is no page loads nothing, should a browser take it for one.
 const NO_PAGE: &str = "default-src 'none'; frame-ancestors 'none'";
 /// A year, for this host alone (RFC 6797).

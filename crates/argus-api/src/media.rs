@@ -51,7 +51,10 @@ pub(crate) async fn serve(
             return Ok(answer);
         }
     }
-    Err(ApiError::Media(object_store::Error::Generic { store: "media", source: "the file changes all the time".into() }))
+    Err(ApiError::Media(object_store::Error::Generic {
+        store: "media",
+        source: "the file changes all the time".into(),
+    }))
 }
 
 /// Answers with the file as it is now; `None` when another took its place before a part of it could be read.
@@ -98,7 +101,9 @@ async fn attempt(
     let options =
         GetOptions { range: Some(GetRange::Bounded(range)), if_match: meta.e_tag.clone(), ..GetOptions::default() };
     match media.get_opts(path, options).await {
-        Ok(found) if found.meta.size == meta.size => Ok(Some(answer.body(SizedStream::new(length, found.into_stream())))),
+        Ok(found) if found.meta.size == meta.size => {
+            Ok(Some(answer.body(SizedStream::new(length, found.into_stream()))))
+        }
         Ok(_) | Err(object_store::Error::Precondition { .. }) => Ok(None),
         Err(failure) => Err(failed(failure)),
     }

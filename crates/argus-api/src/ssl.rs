@@ -120,7 +120,9 @@ mod tests {
 
     #[test]
     fn what_names_no_host_leads_nowhere() {
-        for bad in ["", "good@evil", "a/b", "a b", "a:b", "a:", "a\\b", "a?b", "a#b", "a%2eb", "::1", "[::1", "a:123456", "ä"] {
+        for bad in
+            ["", "good@evil", "a/b", "a b", "a:b", "a:", "a\\b", "a?b", "a#b", "a%2eb", "::1", "[::1", "a:123456", "ä"]
+        {
             check(bad, 443, "/", None);
         }
     }

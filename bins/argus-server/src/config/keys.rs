@@ -240,6 +240,9 @@ mod tests {
             std::fs::write(&path, format!("{before}{BEGIN}{}{END}{after}", table())).unwrap();
             return;
         }
-        assert!(shown == table(), "docs/config.md is not what the table of keys says: run this test with UPDATE_DOCS=1");
+        assert!(
+            shown == table(),
+            "docs/config.md is not what the table of keys says: run this test with UPDATE_DOCS=1"
+        );
     }
 }

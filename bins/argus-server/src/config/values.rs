@@ -67,8 +67,8 @@ impl Values {
     fn read_file(&mut self, path: &Path, text: &str) -> Result<(), Failure> {
         let file = File { path, text };
         // Not the error's own text: it quotes the line, and the line may hold a secret.
-        let table = DeTable::parse(text)
-            .map_err(|e| file.fault(e.span().map_or(0, |span| span.start), "", e.message()))?;
+        let table =
+            DeTable::parse(text).map_err(|e| file.fault(e.span().map_or(0, |span| span.start), "", e.message()))?;
         self.walk(&file, "", table.get_ref())
     }
 

@@ -127,7 +127,10 @@ async fn no_path_leads_out_or_brings_a_handler_down() {
     for (method, path) in with_ids {
         for (bad, status) in bad {
             // The index of a frame is one more place for a text of one's own.
-            for path in [path.replace("{id}", bad).replace("{index}", "0"), path.replace("{id}", UNKNOWN).replace("{index}", bad)] {
+            for path in [
+                path.replace("{id}", bad).replace("{index}", "0"),
+                path.replace("{id}", UNKNOWN).replace("{index}", bad),
+            ] {
                 if path.contains('{') || !path.contains(bad) {
                     continue;
                 }
@@ -171,7 +174,6 @@ async fn queries_are_read_strictly_everywhere() {
 #[tokio::test]
 async fn what_is_no_http_gets_an_error_in_the_one_shape() {
     let server = Server::start().await;
-    let many = format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", "X: y\r\n".repeat(200));
     for bad in [
         &b"NONSENSE\r\n\r\n"[..],
         b"GET /\r\n\r\n",
@@ -183,7 +185,6 @@ async fn what_is_no_http_gets_an_error_in_the_one_shape() {
         b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: +5\r\n\r\n",
         b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
-        many.as_bytes(),
     ] {
         let (status, head, body) = error(&raw(&server, bad).await);
         assert_eq!((status, &body["errors"]), (400, &Value::Null), "{}", String::from_utf8_lossy(bad));
@@ -195,12 +196,16 @@ async fn what_is_no_http_gets_an_error_in_the_one_shape() {
 #[tokio::test]
 async fn ten_megabytes_of_headers_are_too_many() {
     let server = Server::start().await;
-    for line in [format!("X-Long: {}\r\n", "a".repeat(10 << 20)), format!("X-Short: {}\r\n", "a".repeat(90)).repeat(100_000)] {
+    for line in
+        [format!("X-Long: {}\r\n", "a".repeat(10 << 20)), format!("X-Short: {}\r\n", "a".repeat(90)).repeat(100_000)]
+    {
         let request = format!("GET /api/v1/cameras HTTP/1.1\r\nHost: a\r\n{line}\r\n");
         let (status, ..) = error(&raw(&server, request.as_bytes()).await);
         // So many short ones are no longer read as headers at all.
         assert!([431, 400].contains(&status), "{status}");
     }
+    let many = format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", "X: y\r\n".repeat(200));
+    assert_eq!(error(&raw(&server, many.as_bytes()).await).0, 431);
     let request = format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "a".repeat(10 << 20));
     assert_eq!(error(&raw(&server, request.as_bytes()).await).0, 431);
     server.get("/cameras").await.expect(200);
@@ -238,9 +243,7 @@ async fn nor_is_a_second_one_however_it_trickles() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    let ended = async {
-        while from.read(&mut answer).await.is_ok_and(|n| n > 0) {}
-    };
+    let ended = async { while from.read(&mut answer).await.is_ok_and(|n| n > 0) {} };
     timeout(PATIENCE, async { tokio::join!(trickle, ended) }).await.expect("the server closes");
     assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
 }
@@ -279,7 +282,8 @@ async fn who_does_not_take_the_answer_is_dropped() {
     let size = 32 << 20;
     let key = clip_key(&event_prefix(event.camera_id, event.id, event.timestamp));
     server.store(&key, &vec![7; size]).await;
-    let change = EventChange::Clip { bytes: u64::try_from(size).unwrap(), from: event.timestamp, until: event.timestamp };
+    let change =
+        EventChange::Clip { bytes: u64::try_from(size).unwrap(), from: event.timestamp, until: event.timestamp };
     let event = server.db.event_change(event.id, vec![change], event.timestamp).await.unwrap();
     let mut socket = connect(&server).await;
     let (url, key) = (event.clip_url.unwrap(), &server.admin);
@@ -311,7 +315,6 @@ async fn only_rtsp_addresses_are_rtsp_addresses() {
         "rtsp://cam/x\u{0}",
         "rtsp://cam\u{7f}/x",
         "\"rtsp://cam/x\"",
-        " rtsp://cam/x",
         "javascript:alert(1)",
         "rtsp://cam:99999/x",
     ] {
@@ -336,7 +339,8 @@ async fn control_characters_come_back_as_what_they_are() {
         assert_eq!(made.faults(), ["name"]);
     }
     // Neither an id of a request nor a header can split an answer or a line of the log.
-    let bad = raw(&server, b"GET /nothing HTTP/1.1\r\nHost: a\r\nX-Request-Id: a\x1b[31m\r\nConnection: close\r\n\r\n").await;
+    let bad =
+        raw(&server, b"GET /nothing HTTP/1.1\r\nHost: a\r\nX-Request-Id: a\x1b[31m\r\nConnection: close\r\n\r\n").await;
     assert!(!String::from_utf8_lossy(&bad).contains('\u{1b}'));
 }
 

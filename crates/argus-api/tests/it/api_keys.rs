@@ -91,6 +91,7 @@ async fn the_list_has_expired_keys_and_revoked_ones_when_asked() {
     let soon = now.plus(std::time::Duration::from_secs(1));
     let new = NewApiKey::check("short", &[Scope::ReadEvents], Some(soon), 100, now).unwrap();
     server.insert_key(new).await;
+    server.clock.advance(std::time::Duration::from_millis(100));
     let (_, revoked) = server.key_limited(&[Scope::ReadEvents], 5).await;
     server.delete(&format!("/api-keys/{}", revoked.id)).await.expect(204);
     server.clock.advance(std::time::Duration::from_secs(2));

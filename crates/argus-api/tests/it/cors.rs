@@ -65,7 +65,11 @@ async fn browsers_may_ask_first() {
     let server = with_origins().await;
     let ask = |path: &str, origin: &str| {
         let request = server.bare(Method::OPTIONS, path).header("origin", origin);
-        send(request.header("access-control-request-method", "PUT").header("access-control-request-headers", "x-api-key"))
+        send(
+            request
+                .header("access-control-request-method", "PUT")
+                .header("access-control-request-headers", "x-api-key"),
+        )
     };
     let path = "/cameras/0193f000-0000-7000-8000-000000000000";
     let answer = ask(path, HOME).await;

@@ -128,3 +128,33 @@ async fn what_is_not_there_is_404() {
     }
     assert_eq!(ask(&server, &of(id, "clip?download=maybe"), &[]).await.faults(), ["download"]);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_picture_that_is_replaced_meanwhile_comes_whole() {
+    let server = Server::start().await;
+    let (event, _) = with_media(&server).await;
+    let (thumbnail, clip) = (event.thumbnail_url.as_deref().unwrap(), event.clip_url.as_deref().unwrap());
+    let prefix = event_prefix(event.camera_id, event.id, event.timestamp);
+    let done = std::sync::atomic::AtomicBool::new(false);
+    let replace = async {
+        let mut n = 0_u8;
+        while !done.load(std::sync::atomic::Ordering::Relaxed) {
+            n = n.wrapping_add(1);
+            let size = 1000 + usize::from(n) * 100;
+            server.store(&thumbnail_key(&prefix), &vec![n; size]).await;
+            server.store(&clip_key(&prefix), &vec![n; size]).await;
+            tokio::task::yield_now().await;
+        }
+    };
+    let read = async {
+        for _ in 0..150 {
+            let whole = ask(&server, thumbnail, &[]).await;
+            assert_eq!(whole.status, 200);
+            assert!(whole.body.windows(2).all(|pair| pair[0] == pair[1]), "bytes of one file only");
+            let part = ask(&server, clip, &[("range", "bytes=0-499")]).await;
+            assert_eq!((part.status, part.body.len()), (206, 500));
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+    };
+    tokio::join!(replace, read);
+}

@@ -182,7 +182,12 @@ impl Control for Books {
 /// A client that takes any certificate and follows nowhere.
 pub(crate) fn client() -> reqwest::Client {
     let builder = reqwest::Client::builder().no_proxy().timeout(PATIENCE);
-    builder.redirect(reqwest::redirect::Policy::none()).danger_accept_invalid_certs(true).tls_info(true).build().unwrap()
+    builder
+        .redirect(reqwest::redirect::Policy::none())
+        .danger_accept_invalid_certs(true)
+        .tls_info(true)
+        .build()
+        .unwrap()
 }
 
 /// A running server. It stops when it is dropped, and tests of stopping ask for it.
