@@ -103,7 +103,7 @@ async fn a_zone_acts_as_soon_as_it_is_stored_without_a_break() {
 async fn other_settings_come_without_a_break_and_end_no_event() {
     let site = Site::start().await;
     let mut live = site.listen(None).await;
-    let camera = site.camera(with(test_camera("Yard", 20, 16), &json!({"post_roll_s": 6}))).await;
+    let camera = site.camera(with(test_camera("Yard", 40, 12), &json!({"post_roll_s": 6}))).await;
     let event = live.created(&camera).await;
     let before = site.status(&camera).await;
     let changed = now();

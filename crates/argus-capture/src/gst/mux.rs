@@ -52,14 +52,15 @@ impl Mux {
         let src = AppSrc::builder().caps(&unit_caps(codec)).format(gst::Format::Time).max_bytes(0).build();
         let files = Files::new(dir)?;
         let (running, parser) = (Running::new(), parser(codec)?);
-        let mut chain = vec![src.clone().upcast()];
+        let [boxed, mux, sink] = files.tail(codec)?;
+        let mut chain = vec![src.clone().upcast(), parser, boxed];
         if first.dts_us.is_none() {
             // Without times of decoding, pictures that are coded in another order than they are shown would be
             // played in the order in which they are coded.
             chain.push(timestamper(codec)?);
         }
-        chain.push(parser);
-        running.chain(&chain.iter().chain(&files.tail(codec)?).collect::<Vec<_>>())?;
+        chain.extend([mux, sink]);
+        running.chain(&chain.iter().collect::<Vec<_>>())?;
         running.play()?;
         let base_us = first.dts_us.map_or(first.pts_us, |dts| dts.min(first.pts_us));
         Ok(files.taken_by(Entry::Units(running, src), base_us))
