@@ -22,6 +22,7 @@
 //! ```
 
 pub mod api_key;
+pub mod calendar;
 pub mod camera;
 pub mod describe;
 pub mod episode;

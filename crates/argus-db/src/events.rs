@@ -1,8 +1,16 @@
 //! Events: opened, changed and removed together with their journal entries, jobs and counts.
 
 mod change;
+mod export;
+mod facts;
 mod filter;
+mod ladder;
+mod list;
 mod row;
+mod stats;
+pub(crate) mod summary;
+mod totals;
+mod walk;
 
 use std::collections::HashMap;
 
@@ -11,7 +19,7 @@ use argus_core::journal::{DeleteReason, EventDeleted, MessageType};
 use argus_core::{EventId, Timestamp};
 use diesel::dsl::sql;
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Bool, Text};
+use diesel::sql_types::{Bool, Text};
 
 use crate::conn::DbConn;
 use crate::database::{Database, Tx};
@@ -22,15 +30,20 @@ use crate::schema::{camera, event, event_frame};
 use crate::value::{json, parse};
 
 pub use change::{EventChange, NewFrame};
-pub use filter::{EventFilter, EventPage, Paging, Sort};
+pub use export::{EventLine, ExportSink, Exported};
+pub use filter::EventFilter;
+pub use list::{EventPage, Paging, Sort};
 pub use row::{ClipState, FramesState, StoredFrame, UnfinishedEvent};
 
+pub use stats::EventStats;
+
 pub(crate) use row::{EventRow, FrameRow};
+pub(crate) use totals::Totals;
+
+use facts::{COUNTED, CountedRow};
+use summary::Changes;
 
 pub(crate) const WHAT: &str = "event";
-
-/// Microseconds of an hour, the grain of the counts.
-const HOUR_US: i64 = 3_600_000_000;
 
 /// What is to become of the description of a new event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,10 +76,12 @@ impl Database {
                 row.status_reason = Some(reason.to_string());
             }
             diesel::insert_into(event::table).values(&row).execute(tx.conn).needs("camera")?;
-            count(tx.conn, &row, 1)?;
+            let mut counts = Changes::default();
+            counts.add(&CountedRow::from(&row), 1)?;
             if let DescriptionPlan::Job { priority } = plan {
                 jobs::insert_waiting(tx.conn, &row.id, priority, stored_at)?;
             }
+            counts.apply(tx.conn)?;
             let event = whole(tx.conn, row)?;
             let seq = tell(tx, MessageType::EventCreated, &event, stored_at)?;
             Ok((event, seq))
@@ -118,9 +133,11 @@ impl Database {
     pub async fn event_delete(&self, id: EventId, reason: DeleteReason, now: Timestamp) -> Result<Event, DbError> {
         self.write(move |tx| {
             let row = find_locked(tx, id)?;
-            count(tx.conn, &row, -1)?;
+            let mut counts = Changes::default();
+            counts.add(&CountedRow::from(&row), -1)?;
             let event = whole(tx.conn, row)?;
             diesel::delete(event::table.find(id.to_string())).execute(tx.conn)?;
+            counts.apply(tx.conn)?;
             tx.forget_event(id)?;
             let data = json("data", &EventDeleted { ids: vec![id], reason })?;
             let entry = NewEntry {
@@ -183,6 +200,8 @@ pub(crate) fn change(
     now: Timestamp,
 ) -> Result<Event, DbError> {
     let mut row = find_locked(tx, id)?;
+    let mut counts = Changes::default();
+    counts.add(&CountedRow::from(&row), -1)?;
     let is_news = changes.iter().any(|c| !matches!(c, EventChange::Progress { .. }));
     for one in changes {
         if let Some(frames) = row.apply(one, now)? {
@@ -194,6 +213,8 @@ pub(crate) fn change(
     }
     row.updated_us = now.as_micros();
     diesel::update(event::table.find(&row.id)).set(&row).execute(tx.conn)?;
+    counts.add(&CountedRow::from(&row), 1)?;
+    counts.apply(tx.conn)?;
     let event = whole(tx.conn, row)?;
     if is_news {
         tell(tx, MessageType::EventUpdated, &event, now)?;
@@ -206,28 +227,41 @@ fn tell(tx: &mut Tx<'_>, r#type: MessageType, event: &Event, now: Timestamp) -> 
     tx.append(&NewEntry { r#type, camera_id: Some(event.camera_id), event_id: Some(event.id), data: &data }, now)
 }
 
-/// Adds to the count of the event's camera, kind and hour; a count that comes to nothing is removed.
-fn count(conn: &mut DbConn, row: &EventRow, by: i64) -> Result<(), DbError> {
-    let hour = row.started_us.div_euclid(HOUR_US).saturating_mul(HOUR_US);
-    diesel::sql_query(
-        "INSERT INTO event_count (camera_id, detection_type, hour_us, events) VALUES ($1, $2, $3, $4) \
-         ON CONFLICT (camera_id, detection_type, hour_us) DO UPDATE SET events = event_count.events + excluded.events",
-    )
-    .bind::<Text, _>(&row.camera_id)
-    .bind::<Text, _>(&row.detection_type)
-    .bind::<BigInt, _>(hour)
-    .bind::<BigInt, _>(by)
-    .execute(conn)?;
-    if by < 0 {
-        diesel::sql_query(
-            "DELETE FROM event_count WHERE camera_id = $1 AND detection_type = $2 AND hour_us = $3 AND events <= 0",
-        )
-        .bind::<Text, _>(&row.camera_id)
-        .bind::<Text, _>(&row.detection_type)
-        .bind::<BigInt, _>(hour)
-        .execute(conn)?;
+/// Removes at most `limit` events of a camera, oldest first, with everything that hangs on them, and tells how many.
+pub(crate) fn delete_of_camera(tx: &mut Tx<'_>, camera: &str, limit: i64) -> Result<usize, DbError> {
+    let rows: Vec<CountedRow> = event::table
+        .filter(event::camera_id.eq(camera))
+        .order((event::started_us.asc(), event::id.asc()))
+        .select(COUNTED)
+        .limit(limit)
+        .load(tx.conn)?;
+    if rows.is_empty() {
+        return Ok(0);
     }
-    Ok(())
+    let ids: Vec<String> = rows.iter().map(|row| row.id.clone()).collect();
+    if tx.conn.is_postgres() {
+        // An event may have changed since it was read: what is counted out is what is deleted.
+        let locked: Vec<CountedRow> = event::table
+            .filter(event::id.eq_any(&ids))
+            .order(event::id.asc())
+            .select(COUNTED)
+            .for_update()
+            .load(tx.conn)?;
+        return delete_rows(tx, &locked);
+    }
+    delete_rows(tx, &rows)
+}
+
+fn delete_rows(tx: &mut Tx<'_>, rows: &[CountedRow]) -> Result<usize, DbError> {
+    let ids: Vec<String> = rows.iter().map(|row| row.id.clone()).collect();
+    let mut counts = Changes::default();
+    for row in rows {
+        counts.add(row, -1)?;
+    }
+    diesel::delete(event::table.filter(event::id.eq_any(&ids))).execute(tx.conn)?;
+    counts.apply(tx.conn)?;
+    tx.forget_events(&ids)?;
+    Ok(ids.len())
 }
 
 /// The event of a row, with its frames and its camera's name.

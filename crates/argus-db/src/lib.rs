@@ -54,8 +54,8 @@ pub use data_dir::DataDir;
 pub use database::{Database, DatabaseConfig, DbUrl};
 pub use error::DbError;
 pub use events::{
-    ClipState, DescriptionPlan, EventChange, EventFilter, EventPage, FramesState, NewFrame, Paging, Sort, StoredFrame,
-    UnfinishedEvent,
+    ClipState, DescriptionPlan, EventChange, EventFilter, EventLine, EventPage, EventStats, ExportSink, Exported,
+    FramesState, NewFrame, Paging, Sort, StoredFrame, UnfinishedEvent,
 };
 pub use jobs::{Job, JobCounts};
 pub use journal::{JournalBounds, JournalEntry};
