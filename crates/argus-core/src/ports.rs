@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::camera::{Camera, CameraConfig, Source};
 use crate::describe::{DescribeOutcome, DescribeRequest};
+use crate::settings::{Settings, StoredSettings};
 use crate::status::{CameraLive, CameraState, FaultKind};
 use crate::{CameraId, Classify, ErrorClass, EventId, Faults, Invalid, Picture, Timestamp};
 
@@ -266,6 +267,19 @@ pub trait Control: Send + Sync {
 
     /// Health of what runs, by component, for `/system/health`.
     async fn health(&self) -> Health;
+
+    /// The settings as they act now.
+    fn settings(&self) -> Arc<Settings>;
+
+    /// The same, with when they were changed last.
+    fn settings_stored(&self) -> StoredSettings;
+
+    /// Changes settings by any part of their tree, stored all or nothing; everything acts by them at once. Two callers
+    /// at once do not undo each other's changes.
+    ///
+    /// # Errors
+    /// `Invalid` with every fault by its path.
+    async fn settings_put(&self, patch: serde_json::Value) -> Result<StoredSettings, ControlError>;
 }
 
 /// A failure of [`Control`].
