@@ -27,7 +27,7 @@ const API_KEY: &str = "ApiKey";
     paths(
         cameras::list, cameras::create, cameras::get, cameras::update, cameras::delete, cameras::start, cameras::stop,
         cameras::status, cameras::snapshot, cameras::test,
-        events::list, events::get, events::delete, events::thumbnail, events::frame, events::clip, events::analyses,
+        events::list, events::get, events::delete, events::stats, events::export, events::thumbnail, events::frame, events::clip, events::analyses,
         journal::journal, ws::ws, health::health, document
     ),
     components(schemas(ErrorBody, FieldError)),

@@ -28,7 +28,11 @@ api! {
     EVENTS = "/events";
     /// One event.
     EVENT = "/events/{id}";
-    /// Its small picture.
+    /// Counts and averages of events.
+    EVENT_STATS = "/events/stats";
+    /// Events as a table or lines.
+    EVENT_EXPORT = "/events/export";
+    /// The small picture of an event.
     EVENT_THUMBNAIL = "/events/{id}/thumbnail";
     /// One of the pictures that the describer was given.
     EVENT_FRAME = "/events/{id}/frames/{index}";

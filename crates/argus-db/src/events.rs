@@ -19,7 +19,7 @@ use argus_core::journal::{DeleteReason, EventDeleted, MessageType};
 use argus_core::{EventId, Timestamp};
 use diesel::dsl::sql;
 use diesel::prelude::*;
-use diesel::sql_types::{Bool, Text};
+use diesel::sql_types::{BigInt, Bool, Text};
 
 use crate::conn::DbConn;
 use crate::database::{Database, Tx};
@@ -229,27 +229,26 @@ fn tell(tx: &mut Tx<'_>, r#type: MessageType, event: &Event, now: Timestamp) -> 
 
 /// Removes at most `limit` events of a camera, oldest first, with everything that hangs on them, and tells how many.
 pub(crate) fn delete_of_camera(tx: &mut Tx<'_>, camera: &str, limit: i64) -> Result<usize, DbError> {
-    let rows: Vec<CountedRow> = event::table
-        .filter(event::camera_id.eq(camera))
-        .order((event::started_us.asc(), event::id.asc()))
-        .select(COUNTED)
-        .limit(limit)
-        .load(tx.conn)?;
-    if rows.is_empty() {
+    let lock = if tx.conn.is_postgres() { "FOR UPDATE" } else { "" };
+    let ids: Vec<OnlyId> = diesel::sql_query(format!(
+        "SELECT id FROM event WHERE camera_id = $1 ORDER BY started_us, id LIMIT $2 {lock}"
+    ))
+    .bind::<Text, _>(camera)
+    .bind::<BigInt, _>(limit)
+    .load(tx.conn)?;
+    if ids.is_empty() {
         return Ok(0);
     }
-    let ids: Vec<String> = rows.iter().map(|row| row.id.clone()).collect();
-    if tx.conn.is_postgres() {
-        // An event may have changed since it was read: what is counted out is what is deleted.
-        let locked: Vec<CountedRow> = event::table
-            .filter(event::id.eq_any(&ids))
-            .order(event::id.asc())
-            .select(COUNTED)
-            .for_update()
-            .load(tx.conn)?;
-        return delete_rows(tx, &locked);
-    }
+    // Read once they are locked: what is counted out is what is deleted.
+    let rows: Vec<CountedRow> =
+        event::table.filter(event::id.eq_any(ids.iter().map(|row| &row.id))).select(COUNTED).load(tx.conn)?;
     delete_rows(tx, &rows)
+}
+
+#[derive(QueryableByName)]
+struct OnlyId {
+    #[diesel(sql_type = Text)]
+    id: String,
 }
 
 fn delete_rows(tx: &mut Tx<'_>, rows: &[CountedRow]) -> Result<usize, DbError> {

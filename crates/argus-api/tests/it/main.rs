@@ -10,6 +10,8 @@ mod cameras;
 #[cfg(test)]
 mod events;
 #[cfg(test)]
+mod export;
+#[cfg(test)]
 mod health;
 #[cfg(test)]
 mod journal;
@@ -19,6 +21,8 @@ mod media;
 mod outer;
 #[cfg(test)]
 mod rate;
+#[cfg(test)]
+mod stats;
 #[cfg(test)]
 mod support;
 #[cfg(test)]

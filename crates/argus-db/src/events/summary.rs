@@ -119,27 +119,32 @@ pub(crate) fn ensure(conn: &mut DbConn) -> Result<(), DbError> {
         if summarised(conn)? {
             return Ok(());
         }
-        diesel::delete(event_summary::table).execute(conn)?;
-        let mut after = (i64::MIN, String::new());
-        loop {
-            let rows: Vec<CountedRow> = event::table
-                .filter(event::started_us.ge(after.0))
-                .filter(event::started_us.gt(after.0).or(event::id.gt(&after.1)))
-                .order((event::started_us.asc(), event::id.asc()))
-                .select(COUNTED)
-                .limit(RECOUNT_AT_ONCE)
-                .load(conn)?;
-            let Some(last) = rows.last() else { break };
-            after = (last.started_us, last.id.clone());
-            let mut changes = Changes::default();
-            for row in &rows {
-                changes.add(row, 1)?;
-            }
-            changes.apply(conn)?;
-        }
-        diesel::update(event_state::table).set(event_state::summarised.eq(true)).execute(conn)?;
-        Ok(())
+        recount(conn)
     })
+}
+
+/// Counts all events anew, inside a transaction.
+pub(crate) fn recount(conn: &mut DbConn) -> Result<(), DbError> {
+    diesel::delete(event_summary::table).execute(conn)?;
+    let mut after = (i64::MIN, String::new());
+    loop {
+        let rows: Vec<CountedRow> = event::table
+            .filter(event::started_us.ge(after.0))
+            .filter(event::started_us.gt(after.0).or(event::id.gt(&after.1)))
+            .order((event::started_us.asc(), event::id.asc()))
+            .select(COUNTED)
+            .limit(RECOUNT_AT_ONCE)
+            .load(conn)?;
+        let Some(last) = rows.last() else { break };
+        after = (last.started_us, last.id.clone());
+        let mut changes = Changes::default();
+        for row in &rows {
+            changes.add(row, 1)?;
+        }
+        changes.apply(conn)?;
+    }
+    diesel::update(event_state::table).set(event_state::summarised.eq(true)).execute(conn)?;
+    Ok(())
 }
 
 /// How many events a stretch of time has.
