@@ -41,6 +41,9 @@ pub enum Command {
     /// Keys for programs.
     #[command(subcommand)]
     ApiKey(ApiKeyCommand),
+    /// The key under which secrets are stored.
+    #[command(subcommand)]
+    SealKey(SealKeyCommand),
     /// Prints the `OpenAPI` document.
     Openapi,
     /// Prints what would be decided about a video file, one JSON object a line; the same on every run.
@@ -71,4 +74,13 @@ pub enum ApiKeyCommand {
         #[arg(long)]
         expires_at: Option<Timestamp>,
     },
+}
+
+/// The key under which secrets are stored.
+#[derive(Debug, Subcommand)]
+pub enum SealKeyCommand {
+    /// Makes a new key and seals every stored secret under it; the server must not be running.
+    Rotate,
+    /// Removes the stored secrets that no key opens, after a key was lost; the server must not be running.
+    Forget,
 }

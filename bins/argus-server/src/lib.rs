@@ -16,6 +16,7 @@ mod keys;
 mod memory;
 mod observe;
 mod replay;
+mod seal;
 mod wire;
 
 use std::io::Write;
@@ -23,7 +24,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use cli::{ApiKeyCommand, Cli, Command};
+use cli::{ApiKeyCommand, Cli, Command, SealKeyCommand};
 use config::Config;
 use tracing::{info, warn};
 
@@ -96,6 +97,8 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::ApiKey(ApiKeyCommand::Create { name, scope, rate_limit, expires_at }) => {
             runtime.block_on(keys::create(&config, &name, &scope, rate_limit, expires_at))
         }
+        Command::SealKey(SealKeyCommand::Rotate) => runtime.block_on(seal::rotate(&config)),
+        Command::SealKey(SealKeyCommand::Forget) => runtime.block_on(seal::forget(&config)),
         _ => runtime.block_on(until_signal(config, false)),
     };
     // A decoder or driver that does not come back must not keep the process.

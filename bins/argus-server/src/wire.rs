@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::config::{AiConfig, Config};
-use crate::{Failure, say};
+use crate::{Failure, say, seal};
 
 /// A server that runs.
 pub struct Running {
@@ -71,12 +71,12 @@ pub(crate) fn unusable(e: DbError) -> Failure {
 
 /// Opens the database that is configured.
 pub(crate) async fn database(config: &Config, dir: &DataDir) -> Result<Database, Failure> {
-    let seal_key = dir.seal_key().map_err(unusable)?;
+    let seal_ring = dir.seal_ring().map_err(unusable)?;
     let url = match &config.database_url {
         Some(url) => url.expose().parse().map_err(|e: Invalid| Failure::usage(e.to_string()))?,
         None => DbUrl::from(dir.path().join("argus.db")),
     };
-    Database::open(DatabaseConfig::new(url, seal_key))
+    Database::open(DatabaseConfig::new(url, seal_ring))
         .await
         .map_err(|e| Failure::data(format!("the database cannot be used: {}", chain(&e))))
 }
@@ -89,6 +89,7 @@ pub async fn serve(config: Config, demo: bool) -> Result<Running, Failure> {
     let dir = DataDir::open(&config.data_dir).map_err(unusable)?;
     let lock = dir.lock().map_err(unusable)?;
     let db = database(&config, &dir).await?;
+    seal::check(&db, &dir).await?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let media = dir.below("events").map_err(unusable)?;
     let media = argus_engine::media_folder(&media)

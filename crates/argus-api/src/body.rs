@@ -57,6 +57,14 @@ impl Body {
         }
     }
 
+    /// Reads a JSON value where none is needed: without one it is an empty object.
+    pub(crate) async fn json_or_empty(self) -> Result<Json, ApiError> {
+        match self.read().await? {
+            Some(bytes) => parse(&bytes),
+            None => Ok(Json::Object(serde_json::Map::new())),
+        }
+    }
+
     /// For endpoints that take no body: none and `{}` will do.
     pub(crate) async fn none(self) -> Result<(), ApiError> {
         let Some(bytes) = self.read().await? else { return Ok(()) };

@@ -194,6 +194,10 @@ impl ResponseError for ApiError {
             Self::RateLimited { retry_after_s, .. } => {
                 answer.insert_header((header::RETRY_AFTER, retry_after_s.to_string()));
             }
+            Self::Control(ControlError::Exhausted { retry_after, .. }) => {
+                let seconds = retry_after.as_secs() + u64::from(retry_after.subsec_nanos() > 0);
+                answer.insert_header((header::RETRY_AFTER, seconds.max(1).to_string()));
+            }
             _ if body.status_code == 503 || body.status_code == 429 => {
                 answer.insert_header((header::RETRY_AFTER, RETRY_S.to_string()));
             }

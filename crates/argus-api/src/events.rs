@@ -3,6 +3,7 @@
 mod csv;
 mod export;
 mod filter;
+mod reanalyse;
 mod stats;
 
 use actix_web::web::{Data, Json};
@@ -26,6 +27,9 @@ use crate::state::Shared;
 
 pub(crate) use export::{__path_export, export};
 pub(crate) use filter::{EventQuery, SortQuery};
+pub use reanalyse::{QueuedStatus, ReanalysisQueued};
+pub(crate) use reanalyse::{__path_reanalyse, __path_reanalyze, reanalyse, reanalyze};
+pub use stats::{EventStatsView, TimeRange};
 pub(crate) use stats::{__path_stats, stats};
 
 const WHAT: &str = "event";

@@ -36,6 +36,7 @@ mod rate;
 mod request_id;
 mod routes;
 mod serve;
+pub mod settings;
 mod state;
 mod usage;
 mod ws;

@@ -10,7 +10,7 @@ use utoipa::openapi::{Content, Ref, RefOr, Response, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 
 use crate::error::{ErrorBody, FieldError};
-use crate::{cameras, events, health, journal, paths, ws};
+use crate::{cameras, events, health, journal, paths, settings, ws};
 
 /// Name of the scheme for API keys.
 const API_KEY: &str = "ApiKey";
@@ -27,8 +27,9 @@ const API_KEY: &str = "ApiKey";
     paths(
         cameras::list, cameras::create, cameras::get, cameras::update, cameras::delete, cameras::start, cameras::stop,
         cameras::status, cameras::snapshot, cameras::test,
-        events::list, events::get, events::delete, events::stats, events::export, events::thumbnail, events::frame, events::clip, events::analyses,
-        journal::journal, ws::ws, health::health, document
+        events::list, events::get, events::delete, events::reanalyse, events::reanalyze, events::stats, events::export,
+        events::thumbnail, events::frame, events::clip, events::analyses,
+        journal::journal, ws::ws, health::health, settings::get, settings::put, document
     ),
     components(schemas(ErrorBody, FieldError)),
     tags(
@@ -108,6 +109,8 @@ fn usual(status: &str) -> &'static str {
         "422" => "A value breaks a rule; `errors` names every fault",
         "429" => "The key's requests are used up for now; `Retry-After` tells how long to wait",
         "500" => "A fault in the server; the cause is in its log, with the request id",
+        "502" => "A provider, controller or camera answered uselessly",
+        "504" => "A provider, controller or camera did not answer in time",
         "503" => "Something needed is down; try again after `Retry-After`",
         _ => "The request failed",
     }

@@ -28,6 +28,10 @@ api! {
     EVENTS = "/events";
     /// One event.
     EVENT = "/events/{id}";
+    /// Asks for another description of it.
+    EVENT_REANALYSE = "/events/{id}/reanalyse";
+    /// The same, as it is spelt elsewhere.
+    EVENT_REANALYZE = "/events/{id}/reanalyze";
     /// Counts and averages of events.
     EVENT_STATS = "/events/stats";
     /// Events as a table or lines.
@@ -44,6 +48,8 @@ api! {
     JOURNAL = "/journal";
     /// Health of the server.
     HEALTH = "/system/health";
+    /// What people set.
+    SETTINGS = "/system/settings";
 }
 
 /// Live messages by WebSocket.

@@ -7,7 +7,7 @@ use actix_web::web::{self, ServiceConfig};
 use actix_web::{FromRequest, Resource, Responder};
 
 use crate::error::ApiError;
-use crate::{cameras, events, health, journal, openapi, paths, ws};
+use crate::{cameras, events, health, journal, openapi, paths, settings, ws};
 
 /// Registers every route. Fixed names come before the ids that they compete with.
 pub(crate) fn configure(config: &mut ServiceConfig) {
@@ -22,12 +22,15 @@ pub(crate) fn configure(config: &mut ServiceConfig) {
     Route::at(paths::EVENT_STATS).get(events::stats).register(config);
     Route::at(paths::EVENT_EXPORT).get(events::export).register(config);
     Route::at(paths::EVENT).get(events::get).delete(events::delete).register(config);
+    Route::at(paths::EVENT_REANALYSE).post(events::reanalyse).register(config);
+    Route::at(paths::EVENT_REANALYZE).post(events::reanalyze).register(config);
     Route::at(paths::EVENT_THUMBNAIL).get(events::thumbnail).register(config);
     Route::at(paths::EVENT_FRAME).get(events::frame).register(config);
     Route::at(paths::EVENT_CLIP).get(events::clip).register(config);
     Route::at(paths::EVENT_ANALYSES).get(events::analyses).register(config);
     Route::at(paths::JOURNAL).get(journal::journal).register(config);
     Route::at(paths::HEALTH).get(health::health).register(config);
+    Route::at(paths::SETTINGS).get(settings::get).put(settings::put).register(config);
     Route::at(paths::WS).get(ws::ws).register(config);
     Route::at(paths::OPENAPI).get(openapi::document).register(config);
 }

@@ -16,7 +16,7 @@ use crate::error::DbError;
 use crate::events::{Totals, summary};
 use crate::journal::{self, JournalCache, Outbox};
 use crate::migrate::Migrator;
-use crate::seal::{SealKey, Sealer};
+use crate::seal::{SealRing, Sealer};
 
 /// Which database.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,7 +71,7 @@ pub struct DatabaseConfig {
     /// Which one.
     pub url: DbUrl,
     /// Under which secrets are stored.
-    pub seal_key: SealKey,
+    pub seal_ring: SealRing,
     /// Connections that read (SQLite), or that read and write (PostgreSQL); at least 1.
     pub readers: u32,
     /// How long a call waits for its turn before it fails with `Busy`.
@@ -81,8 +81,8 @@ pub struct DatabaseConfig {
 impl DatabaseConfig {
     /// Four readers, ten seconds of patience.
     #[must_use]
-    pub fn new(url: impl Into<DbUrl>, seal_key: SealKey) -> Self {
-        Self { url: url.into(), seal_key, readers: 4, wait: Duration::from_secs(10) }
+    pub fn new(url: impl Into<DbUrl>, seal_ring: impl Into<SealRing>) -> Self {
+        Self { url: url.into(), seal_ring: seal_ring.into(), readers: 4, wait: Duration::from_secs(10) }
     }
 }
 
@@ -134,7 +134,7 @@ impl Database {
     /// newer than this program.
     pub async fn open(config: DatabaseConfig) -> Result<Self, DbError> {
         blocking(move || {
-            let DatabaseConfig { url, seal_key, readers, wait } = config;
+            let DatabaseConfig { url, seal_ring, readers, wait } = config;
             let mut migrator = Migrator::connect(&url)?;
             migrator.run()?;
             summary::ensure(migrator.conn())?;
@@ -147,7 +147,7 @@ impl Database {
                 DbUrl::Postgres(_) => read.clone(),
             };
             let export = Lane::new(&url, Role::Reader, EXPORTS, wait)?;
-            let (sealer, journal) = (Sealer::new(&seal_key), JournalCache::new(newest));
+            let (sealer, journal) = (Sealer::new(&seal_ring), JournalCache::new(newest));
             let inner = Inner { read, export, write, wait, sealer, journal, totals: Totals::default() };
             Ok(Self { inner: Arc::new(inner) })
         })

@@ -11,7 +11,7 @@ use argus_core::journal::{Message, MessageType};
 use argus_core::{CameraId, EventId, Timestamp};
 use diesel::dsl::sql;
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Bool, Text};
+use diesel::sql_types::{BigInt, Bool};
 use serde::Serialize;
 use tokio::sync::watch;
 

@@ -39,10 +39,13 @@ mod jobs;
 mod journal;
 mod migrate;
 mod page;
+mod reanalyses;
+mod reseal;
 mod schema;
 mod seal;
 mod search;
 mod settings;
+mod spent;
 #[cfg(test)]
 mod tests;
 mod value;
@@ -57,8 +60,10 @@ pub use events::{
     ClipState, DescriptionPlan, EventChange, EventFilter, EventLine, EventPage, EventStats, ExportSink, Exported,
     FramesState, NewFrame, Paging, Sort, StoredFrame, UnfinishedEvent,
 };
-pub use jobs::{Job, JobCounts};
+pub use jobs::{Asked, Job, JobCounts};
 pub use journal::{JournalBounds, JournalEntry};
 pub use migrate::Migrator;
 pub use page::Page;
-pub use seal::SealKey;
+pub use reanalyses::ReanalysisAnswer;
+pub use reseal::Unopened;
+pub use seal::{SealKey, SealRing};

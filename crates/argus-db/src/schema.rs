@@ -161,6 +161,15 @@ table! {
         not_before_us -> BigInt,
         lease_until_us -> BigInt,
         facts -> Nullable<Text>,
+        analysis_id -> Nullable<Text>,
+        wish -> Nullable<Text>,
+    }
+}
+
+table! {
+    ai_spent (quarter_us) {
+        quarter_us -> BigInt,
+        usd -> Double,
     }
 }
 

@@ -33,6 +33,7 @@ mod error;
 mod lifecycle;
 mod media;
 pub mod moments;
+mod reanalysis;
 mod recovery;
 mod settings;
 
@@ -44,7 +45,7 @@ use argus_core::ports::{CameraFeeds, Describer};
 use argus_core::{CameraId, Clock, chain};
 use argus_db::Database;
 use object_store::ObjectStore;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
@@ -78,6 +79,8 @@ struct Deps {
     settings: settings::Current,
     /// Wakes the analysis queue.
     jobs: Notify,
+    /// Counts analyses that ended, for those who wait for one.
+    answered: watch::Sender<u64>,
     cancel: CancellationToken,
     tasks: TaskTracker,
 }
@@ -122,6 +125,7 @@ impl Engine {
             clock: parts.clock,
             settings,
             jobs: Notify::new(),
+            answered: watch::Sender::new(0),
             cancel: CancellationToken::new(),
             tasks: TaskTracker::new(),
         });
