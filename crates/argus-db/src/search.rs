@@ -60,7 +60,7 @@ impl Search {
 /// A condition on `event`: its description has a word for each of these.
 pub(crate) type WordsCondition = SqlLiteral<Bool, UncheckedBind<SqlLiteral<Bool>, AsExprOf<String, Text>>>;
 
-/// The condition in the dialect of the connection.
+/// The condition in the dialect of the connection, by way of the index.
 pub(crate) fn condition(words: &[String], postgres: bool) -> WordsCondition {
     let query = query(words, postgres);
     if postgres {
@@ -68,6 +68,11 @@ pub(crate) fn condition(words: &[String], postgres: bool) -> WordsCondition {
     } else {
         sql::<Bool>("event.seq IN (SELECT rowid FROM event_fts WHERE event_fts MATCH ").bind::<Text, _>(query).sql(")")
     }
+}
+
+/// That a word begins with this one, seen in the text itself: for rows that are passed anyway. Only for SQLite.
+pub(crate) fn in_text(word: &str) -> WordsCondition {
+    sql::<Bool>("instr(' ' || event.search_text, ").bind::<Text, _>(format!(" {word}")).sql(") > 0")
 }
 
 /// How many events have a word for each of these. The index alone knows.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use argus_tests::WsClient;
+use argus_tests::ws::WsClient;
 use futures_util::future::join_all;
 use serde_json::Value;
 

@@ -29,7 +29,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Instant;
 
-use argus_tests::ServerProcess;
+use argus_tests::server::ServerProcess;
 use numbers::table;
 use seed::Seeded;
 

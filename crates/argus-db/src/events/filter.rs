@@ -53,6 +53,16 @@ impl EventFilter {
             || self.window().is_empty()
     }
 
+    /// The same cameras and time, whatever else is asked for.
+    pub(super) fn around(&self) -> Self {
+        Self {
+            camera_ids: self.camera_ids.clone(),
+            start_time: self.start_time,
+            end_time: self.end_time,
+            ..Self::default()
+        }
+    }
+
     /// The words that are looked for.
     pub(super) fn search(&self) -> Search {
         Search::parse(self.q.as_deref())
@@ -88,6 +98,23 @@ impl EventFilter {
 
     /// What of the matching events began in a window, or `None` when nothing can match.
     pub(super) fn query(&self, window: Window, postgres: bool) -> Option<Query> {
+        let query = self.query_but_words(window)?;
+        Some(match self.search() {
+            Search::Words(words) => query.filter(search::condition(&words, postgres)),
+            Search::Everything | Search::Nothing => query,
+        })
+    }
+
+    /// The same, with the words looked for in the text of each row. Only for SQLite.
+    pub(super) fn query_by_text(&self, window: Window) -> Option<Query> {
+        let query = self.query_but_words(window)?;
+        Some(match self.search() {
+            Search::Words(words) => words.iter().fold(query, |query, word| query.filter(search::in_text(word))),
+            Search::Everything | Search::Nothing => query,
+        })
+    }
+
+    fn query_but_words(&self, window: Window) -> Option<Query> {
         if self.is_void() || window.is_empty() {
             return None;
         }
@@ -111,9 +138,6 @@ impl EventFilter {
         }
         if let Some(percent) = self.min_confidence {
             query = query.filter(event::confidence.ge(i32::from(percent)));
-        }
-        if let Search::Words(words) = self.search() {
-            query = query.filter(search::condition(&words, postgres));
         }
         if !self.description_statuses.is_empty() {
             let statuses: Vec<&'static str> = self.description_statuses.iter().map(|s| s.as_str()).collect();

@@ -108,7 +108,7 @@ impl Database {
             if u64::try_from(skip).unwrap_or(0) < total {
                 let behind = cursor.map(|c| Position { started_us: c.started_us, id: c.id.to_string() });
                 // One more than asked for tells whether there is a next page.
-                rows = page_rows(c, &filter, sort, behind, skip, wanted.saturating_add(1))?;
+                rows = page_rows(c, &filter, sort, behind, skip, wanted.saturating_add(1), total)?;
             }
             let has_more = rows.len() > wanted;
             rows.truncate(wanted);

@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use diesel::prelude::*;
 
 use super::EventFilter;
+use super::facts::Kinds;
 use super::ladder::{Piece, Span, Window};
 use super::summary;
 use crate::conn::DbConn;
@@ -24,19 +25,26 @@ pub(super) fn total(conn: &mut DbConn, known: &Totals, filter: &EventFilter) -> 
     if filter.is_void() {
         return Ok(0);
     }
-    let Some(kinds) = filter.kinds() else { return counted(conn, known, filter) };
+    match filter.kinds() {
+        Some(kinds) => summed(conn, filter, &kinds).map(unsigned),
+        None => counted(conn, known, filter),
+    }
+}
+
+/// What the summary says.
+pub(super) fn summed(conn: &mut DbConn, filter: &EventFilter, kinds: &Kinds) -> Result<i64, DbError> {
     let mut sum = 0;
     for piece in filter.window().pieces(Span::All) {
         match piece {
             Piece::Whole(span, window) => {
                 for camera in filter.summed() {
-                    sum += summary::count(conn, &camera, &kinds, span, window)?;
+                    sum += summary::count(conn, &camera, kinds, span, window)?;
                 }
             }
             Piece::Rest(window) => sum += rows(conn, filter, window)?,
         }
     }
-    Ok(unsigned(sum))
+    Ok(sum)
 }
 
 fn counted(conn: &mut DbConn, known: &Totals, filter: &EventFilter) -> Result<u64, DbError> {

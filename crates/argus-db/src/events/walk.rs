@@ -7,10 +7,11 @@ use super::facts::Kinds;
 use super::filter::Query;
 use super::ladder::{Piece, Span, Window};
 use super::summary::{Bucket, buckets};
-use super::{EventFilter, EventRow, Sort};
+use super::{EventFilter, EventRow, Sort, totals};
 use crate::conn::DbConn;
 use crate::error::DbError;
 use crate::schema::event;
+use crate::search::Search;
 
 /// So many events are rather looked through than located more closely.
 const LOOK_THROUGH: i64 = 256;
@@ -24,6 +25,22 @@ pub(super) struct Position {
 
 /// At most `want` rows of the list, behind a position and after passing over `skip`.
 pub(super) fn page_rows(
+    conn: &mut DbConn,
+    filter: &EventFilter,
+    sort: Sort,
+    behind: Option<Position>,
+    skip: i64,
+    want: usize,
+    total: u64,
+) -> Result<Vec<EventRow>, DbError> {
+    if let Some(rows) = by_text(conn, filter, sort, behind.as_ref(), skip, want, total)? {
+        return Ok(rows);
+    }
+    located(conn, filter, sort, behind, skip, want)
+}
+
+/// Finds the rows by the summary as far as it knows, else by the indexes of the database.
+fn located(
     conn: &mut DbConn,
     filter: &EventFilter,
     sort: Sort,
@@ -64,6 +81,46 @@ pub(super) fn page_rows(
         walk.flush()?;
     }
     Ok(walk.rows)
+}
+
+/// Words that many events have are found soon by looking at one event after the other; the full-text index of SQLite
+/// would first name every event that has them, in no useful order. `None`: better ask the index.
+fn by_text(
+    conn: &mut DbConn,
+    filter: &EventFilter,
+    sort: Sort,
+    last: Option<&Position>,
+    skip: i64,
+    want: usize,
+    total: u64,
+) -> Result<Option<Vec<EventRow>>, DbError> {
+    if conn.is_postgres() || !matches!(filter.search(), Search::Words(_)) {
+        return Ok(None);
+    }
+    let around = filter.around();
+    let all = totals::summed(conn, &around, &Kinds::default())?;
+    let total = i64::try_from(total).unwrap_or(i64::MAX).max(1);
+    let ahead = skip.saturating_add(i64::try_from(want).unwrap_or(i64::MAX));
+    let expected = ahead.saturating_mul(all / total + 1);
+    if expected > total {
+        return Ok(None);
+    }
+    let mut window = filter.window();
+    // Words have their seasons: where they are not found soon after all, the index is asked.
+    let patience = expected.saturating_mul(4).saturating_add(1000);
+    let end = located(conn, &around, sort, last.cloned(), patience, 1)?.pop();
+    match (&end, sort) {
+        (Some(end), Sort::Desc) => window.from = window.from.max(end.started_us),
+        (Some(end), Sort::Asc) => window.until = window.until.min(end.started_us.saturating_add(1)),
+        (None, _) => {}
+    }
+    let Some(mut query) = filter.query_by_text(window) else { return Ok(None) };
+    if let Some(last) = last {
+        query = behind(query, sort, last);
+    }
+    let limit = i64::try_from(want).unwrap_or(i64::MAX);
+    let rows: Vec<EventRow> = in_order(query, sort).limit(limit).offset(skip).load(conn)?;
+    Ok((rows.len() >= want || end.is_none()).then_some(rows))
 }
 
 /// Rows in the order of the list.
