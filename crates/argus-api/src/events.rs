@@ -27,10 +27,10 @@ use crate::state::Shared;
 
 pub(crate) use export::{__path_export, export};
 pub(crate) use filter::{EventQuery, SortQuery};
-pub use reanalyse::{QueuedStatus, ReanalysisQueued};
 pub(crate) use reanalyse::{__path_reanalyse, __path_reanalyze, reanalyse, reanalyze};
-pub use stats::{EventStatsView, TimeRange};
+pub use reanalyse::{QueuedStatus, ReanalysisQueued};
 pub(crate) use stats::{__path_stats, stats};
+pub use stats::{EventStatsView, TimeRange};
 
 const WHAT: &str = "event";
 

@@ -230,12 +230,11 @@ fn tell(tx: &mut Tx<'_>, r#type: MessageType, event: &Event, now: Timestamp) -> 
 /// Removes at most `limit` events of a camera, oldest first, with everything that hangs on them, and tells how many.
 pub(crate) fn delete_of_camera(tx: &mut Tx<'_>, camera: &str, limit: i64) -> Result<usize, DbError> {
     let lock = if tx.conn.is_postgres() { "FOR UPDATE" } else { "" };
-    let ids: Vec<OnlyId> = diesel::sql_query(format!(
-        "SELECT id FROM event WHERE camera_id = $1 ORDER BY started_us, id LIMIT $2 {lock}"
-    ))
-    .bind::<Text, _>(camera)
-    .bind::<BigInt, _>(limit)
-    .load(tx.conn)?;
+    let ids: Vec<OnlyId> =
+        diesel::sql_query(format!("SELECT id FROM event WHERE camera_id = $1 ORDER BY started_us, id LIMIT $2 {lock}"))
+            .bind::<Text, _>(camera)
+            .bind::<BigInt, _>(limit)
+            .load(tx.conn)?;
     if ids.is_empty() {
         return Ok(0);
     }

@@ -80,7 +80,9 @@ pub(crate) fn count(conn: &mut DbConn, words: &[String]) -> Result<i64, DbError>
     let postgres = conn.is_postgres();
     let query = query(words, postgres);
     let count = if postgres {
-        sql::<BigInt>("(SELECT count(*) FROM event WHERE search_words @@ CAST(").bind::<Text, _>(query).sql(" AS tsquery))")
+        sql::<BigInt>("(SELECT count(*) FROM event WHERE search_words @@ CAST(")
+            .bind::<Text, _>(query)
+            .sql(" AS tsquery))")
     } else {
         sql::<BigInt>("(SELECT count(*) FROM event_fts WHERE event_fts MATCH ").bind::<Text, _>(query).sql(")")
     };

@@ -74,8 +74,12 @@ pub(crate) async fn run(site: &mut Site) {
     );
     let deletions = usize::try_from(site.options.amount(100)).expect("a small number");
     let doomed = client.get(&format!("/events?limit={deletions}&page=3")).await.expect(200).json;
-    let ids: Vec<String> =
-        doomed["items"].as_array().expect("events").iter().map(|e| e["id"].as_str().expect("an id").to_owned()).collect();
+    let ids: Vec<String> = doomed["items"]
+        .as_array()
+        .expect("events")
+        .iter()
+        .map(|e| e["id"].as_str().expect("an id").to_owned())
+        .collect();
     let before = site.server.rss_kib();
     let cpu = site.server.cpu_time();
     let mut what = vec!["fan", "1000"];

@@ -105,7 +105,11 @@ async fn main() {
     }
     let mib = |kib: u64| format!("{:.1}", numbers::float(kib) / 1024.0);
     let (now, most) = (site.server.rss_kib(), site.peak_kib());
-    table("Memory after all of it", &["", "MiB"], &[vec!["resident".into(), mib(now)], vec!["at most".into(), mib(most)]]);
+    table(
+        "Memory after all of it",
+        &["", "MiB"],
+        &[vec!["resident".into(), mib(now)], vec!["at most".into(), mib(most)]],
+    );
 }
 
 impl Site {
@@ -141,8 +145,7 @@ async fn asking() {
     let mut arguments: Vec<String> = std::env::args().skip(2).collect();
     let keys = arguments.pop().expect("the file of keys");
     let origin = arguments.pop().expect("the server");
-    let keys: Vec<String> =
-        std::fs::read_to_string(keys).expect("the keys").lines().map(str::to_owned).collect();
+    let keys: Vec<String> = std::fs::read_to_string(keys).expect("the keys").lines().map(str::to_owned).collect();
     let mut rest = arguments.into_iter();
     let what = rest.next().expect("what to do");
     let rest: Vec<String> = rest.collect();

@@ -20,8 +20,11 @@ pub(crate) async fn run(site: &Site) {
         ("by time range", one(format!("/api/v1/events?start_time={week_ago}&end_time={}", seeded.ago(3))), None),
         ("by confidence", one("/api/v1/events?min_confidence=70".into()), None),
         ("statistics of 30 days", one(format!("/api/v1/events/stats?start_time={month_ago}")), Some(1.0)),
-        ("statistics of a week, by type, in Berlin",
-            one(format!("/api/v1/events/stats?start_time={week_ago}&detection_type=person&timezone=Europe/Berlin")), None),
+        (
+            "statistics of a week, by type, in Berlin",
+            one(format!("/api/v1/events/stats?start_time={week_ago}&detection_type=person&timezone=Europe/Berlin")),
+            None,
+        ),
         ("page in the middle", one(format!("/api/v1/events?page={middle}")), Some(5.0)),
         ("search, common word", one("/api/v1/events?q=person".into()), Some(5.0)),
         ("search, rare word", one("/api/v1/events?q=wheelbarrow".into()), Some(5.0)),
@@ -49,6 +52,16 @@ pub(crate) async fn run(site: &Site) {
         }
         rows.push(row);
     }
-    let head = ["", "first, ms", "1 connection, a second", "p50, ms", "p99, ms", "target p50", "32 connections, a second", "p50, ms", "p99, ms"];
+    let head = [
+        "",
+        "first, ms",
+        "1 connection, a second",
+        "p50, ms",
+        "p99, ms",
+        "target p50",
+        "32 connections, a second",
+        "p50, ms",
+        "p99, ms",
+    ];
     table("Requests", &head, &rows);
 }

@@ -86,7 +86,8 @@ pub(crate) async fn make(data: &Path, events: u32) -> Seeded {
 fn open(data: &Path) -> SqliteConnection {
     let path = data.join("argus.db");
     let mut c = SqliteConnection::establish(path.to_str().expect("a path in UTF-8")).expect("the database opens");
-    c.batch_execute("PRAGMA busy_timeout = 5000; PRAGMA synchronous = OFF; PRAGMA cache_size = -200000").expect("pragmas");
+    c.batch_execute("PRAGMA busy_timeout = 5000; PRAGMA synchronous = OFF; PRAGMA cache_size = -200000")
+        .expect("pragmas");
     c
 }
 
@@ -148,19 +149,45 @@ fn keys(c: &mut SqliteConnection, file: &Path) {
 /// Who, does what, where, and what else.
 const PHRASES: [&[&str]; 4] = [
     &[
-        "a person", "a person", "a person", "two people", "a silver car", "a delivery person", "a dog", "a cat",
-        "a white van", "a person in a red jacket",
+        "a person",
+        "a person",
+        "a person",
+        "two people",
+        "a silver car",
+        "a delivery person",
+        "a dog",
+        "a cat",
+        "a white van",
+        "a person in a red jacket",
     ],
     &["walks", "walks slowly", "stops briefly", "turns around", "runs", "waits", "looks around"],
     &[
-        "at the front door", "along the path", "beside the garage", "near the gate", "on the driveway",
-        "under the carport", "across the lawn", "behind the hedge", "by the mailbox", "in the yard", "at the fence",
+        "at the front door",
+        "along the path",
+        "beside the garage",
+        "near the gate",
+        "on the driveway",
+        "under the carport",
+        "across the lawn",
+        "behind the hedge",
+        "by the mailbox",
+        "in the yard",
+        "at the fence",
     ],
     &[
-        "the scene is quiet afterwards", "a package is left behind", "nobody else can be seen",
-        "the light is poor and the picture is noisy", "rain falls", "the porch light is on",
-        "leaves move in the wind", "a bicycle leans against the wall", "the garage stands open",
-        "shadows move over the ground", "the sun is low", "snow covers the lawn", "the street lamp flickers",
+        "the scene is quiet afterwards",
+        "a package is left behind",
+        "nobody else can be seen",
+        "the light is poor and the picture is noisy",
+        "rain falls",
+        "the porch light is on",
+        "leaves move in the wind",
+        "a bicycle leans against the wall",
+        "the garage stands open",
+        "shadows move over the ground",
+        "the sun is low",
+        "snow covers the lawn",
+        "the street lamp flickers",
     ],
 ];
 

@@ -155,7 +155,9 @@ mod tests {
 
     #[test]
     fn lists_are_joined() {
-        assert_eq!((listed("[]"), listed(r#"["person"]"#), listed(r#"["person","animal"]"#)),
-            ("".into(), "person".into(), "person;animal".into()));
+        assert_eq!(
+            (listed("[]"), listed(r#"["person"]"#), listed(r#"["person","animal"]"#)),
+            ("".into(), "person".into(), "person;animal".into())
+        );
     }
 }

@@ -38,9 +38,31 @@ async fn a_table_is_one_that_spreadsheets_read() {
     assert_eq!(
         table[1],
         [
-            id.as_str(), &camera_id, "'=Door, \"front\"", "2025-12-23T10:30:01.500Z", "", "", "test", "motion", "",
-            "'+1, \"quoted\"\r\nand more; \u{1f600}", "skipped", "86", "", "false", "false", "false", "", "", "", "", "", "",
-            "", "false", "2025-12-23T10:30:01.500Z"
+            id.as_str(),
+            &camera_id,
+            "'=Door, \"front\"",
+            "2025-12-23T10:30:01.500Z",
+            "",
+            "",
+            "test",
+            "motion",
+            "",
+            "'+1, \"quoted\"\r\nand more; \u{1f600}",
+            "skipped",
+            "86",
+            "",
+            "false",
+            "false",
+            "false",
+            "",
+            "",
+            "",
+            "",
+            "",
+            "",
+            "",
+            "false",
+            "2025-12-23T10:30:01.500Z"
         ]
     );
     assert_eq!(table[2][0], plain.id.to_string());

@@ -8,11 +8,11 @@ use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_types::{Nullable, Text};
 
+use super::filter::Query;
 use super::ladder::Window;
 use super::row::{ClipState, FrameRow};
 use super::walk::{Position, behind, in_order};
 use super::{EventFilter, EventRow, Sort, WHAT};
-use super::filter::Query;
 use crate::conn::{DbConn, Role};
 use crate::database::{Database, Lanes};
 use crate::error::DbError;

@@ -92,8 +92,7 @@ impl From<&EventRow> for CountedRow {
 impl CountedRow {
     /// What kind of event it is, and its numbers as those of one event.
     pub(crate) fn cell(&self) -> Result<(Facts, Cell), DbError> {
-        let objects: Vec<ObjectKind> =
-            if self.objects == "[]" { Vec::new() } else { from_json(WHAT, &self.objects)? };
+        let objects: Vec<ObjectKind> = if self.objects == "[]" { Vec::new() } else { from_json(WHAT, &self.objects)? };
         let facts = Facts::new(
             parse(WHAT, &self.detection_type)?,
             parse(WHAT, &self.source_type)?,
@@ -201,7 +200,10 @@ impl Facts {
     }
 
     pub(crate) fn objects(self) -> impl Iterator<Item = ObjectKind> {
-        ObjectKind::ALL.iter().copied().filter(move |kind| self.object_mask() & (1 << place(ObjectKind::ALL, kind)) != 0)
+        ObjectKind::ALL
+            .iter()
+            .copied()
+            .filter(move |kind| self.object_mask() & (1 << place(ObjectKind::ALL, kind)) != 0)
     }
 }
 
@@ -305,8 +307,11 @@ mod tests {
             for &source in SourceType::ALL {
                 for &status in DescriptionStatus::ALL {
                     for mask in 0..16_u16 {
-                        let objects: Vec<ObjectKind> =
-                            ObjectKind::ALL.iter().copied().filter(|k| mask & (1 << place(ObjectKind::ALL, k)) != 0).collect();
+                        let objects: Vec<ObjectKind> = ObjectKind::ALL
+                            .iter()
+                            .copied()
+                            .filter(|k| mask & (1 << place(ObjectKind::ALL, k)) != 0)
+                            .collect();
                         let (clip, low) = (mask % 2 == 0, mask % 3 == 0);
                         let facts = Facts::new(detection, source, &objects, status, clip, low);
                         let facts = Facts::from_bits(facts.bits()).unwrap();

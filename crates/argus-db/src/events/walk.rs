@@ -239,8 +239,7 @@ impl Walk<'_> {
         }
         self.gap = 0;
         let run = self.run.get_or_insert(Run { window, expected: 0 });
-        run.window =
-            Window { from: run.window.from.min(window.from), until: run.window.until.max(window.until) };
+        run.window = Window { from: run.window.from.min(window.from), until: run.window.until.max(window.until) };
         run.expected += bucket.matching;
         if run.expected >= self.missing() { self.flush() } else { Ok(()) }
     }

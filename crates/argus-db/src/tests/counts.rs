@@ -50,7 +50,8 @@ impl Dice {
     }
 
     fn described(&mut self) -> EventDescription {
-        let text = self.of(&["A person at the door", "Two cars", "A cat, a person", "Nothing to be seen", "Personal car"]);
+        let text =
+            self.of(&["A person at the door", "Two cars", "A cat, a person", "Nothing to be seen", "Personal car"]);
         EventDescription {
             objects: self.some(ObjectKind::ALL),
             ai_confidence: self.of(&[None, Some(3), Some(80)]),
@@ -66,7 +67,9 @@ impl Dice {
         match self.roll(8) {
             0 => EventChange::Progress { last_motion: event.timestamp, motion: None, zones: vec![], confidence },
             1 => EventChange::Closed {
-                ended_at: Timestamp::from_micros(event.timestamp.as_micros() + self.of(&[0, 999, 1_000_001, 90_000_000])),
+                ended_at: Timestamp::from_micros(
+                    event.timestamp.as_micros() + self.of(&[0, 999, 1_000_001, 90_000_000]),
+                ),
                 motion: None,
                 zones: vec![],
                 confidence,
@@ -177,8 +180,19 @@ fn any_filter(cameras: Vec<String>) -> impl Strategy<Value = EventFilter> {
     };
     let types = prop_oneof![3 => Just(vec![]), 2 => proptest::sample::subsequence(DetectionType::ALL.to_vec(), 1..3)];
     let sources = prop_oneof![4 => Just(vec![]), 1 => proptest::sample::subsequence(SourceType::ALL.to_vec(), 1..3)];
-    let statuses = prop_oneof![4 => Just(vec![]), 1 => proptest::sample::subsequence(DescriptionStatus::ALL.to_vec(), 1..3)];
-    let q = proptest::sample::select(vec![None, None, None, None, Some("person"), Some("a per"), Some("car"), Some(""), Some("!")]);
+    let statuses =
+        prop_oneof![4 => Just(vec![]), 1 => proptest::sample::subsequence(DescriptionStatus::ALL.to_vec(), 1..3)];
+    let q = proptest::sample::select(vec![
+        None,
+        None,
+        None,
+        None,
+        Some("person"),
+        Some("a per"),
+        Some("car"),
+        Some(""),
+        Some("!"),
+    ]);
     let rest = (
         proptest::sample::select(vec![None, None, None, Some(0), Some(50), Some(100)]),
         proptest::sample::select(vec![None, None, Some(true), Some(false)]),
@@ -223,7 +237,11 @@ async fn check(t: &TestDb, dice: &mut Dice, filters: &[EventFilter]) {
         let stats = t.db.event_stats(filter.clone(), Calendar::named(zone).unwrap()).await.unwrap();
         let wanted = expected_stats(&expected, zone);
         assert!((stats.total_ai_cost - wanted.total_ai_cost).abs() < 1e-9, "{filter:?}");
-        assert_eq!(EventStats { total_ai_cost: 0.0, ..stats }, EventStats { total_ai_cost: 0.0, ..wanted }, "{zone} {filter:?}");
+        assert_eq!(
+            EventStats { total_ai_cost: 0.0, ..stats },
+            EventStats { total_ai_cost: 0.0, ..wanted },
+            "{zone} {filter:?}"
+        );
         for sort in [Sort::Asc, Sort::Desc] {
             let limit = u32::try_from(dice.roll(9)).unwrap() + 1;
             let page = u32::try_from(dice.roll(expected.len() / usize::try_from(limit).unwrap() + 2)).unwrap() + 1;
@@ -231,7 +249,11 @@ async fn check(t: &TestDb, dice: &mut Dice, filters: &[EventFilter]) {
             let found = t.db.event_page(filter.clone(), Paging::Page { page, limit }, sort).await.unwrap();
             let ids = |some: &[&Event]| some.iter().map(|e| e.id).collect::<Vec<_>>();
             let part: Vec<&Event> = expected.iter().skip(skip).take(usize::try_from(limit).unwrap()).copied().collect();
-            assert_eq!(found.items.iter().map(|e| e.id).collect::<Vec<_>>(), ids(&part), "page {page} of {limit} {sort:?} {filter:?}");
+            assert_eq!(
+                found.items.iter().map(|e| e.id).collect::<Vec<_>>(),
+                ids(&part),
+                "page {page} of {limit} {sort:?} {filter:?}"
+            );
             assert_eq!(found.total, total, "{filter:?}");
             let rest = expected.len().saturating_sub(skip + part.len());
             assert_eq!(found.next_cursor.is_some(), rest > 0 && !part.is_empty(), "{filter:?}");
@@ -239,7 +261,11 @@ async fn check(t: &TestDb, dice: &mut Dice, filters: &[EventFilter]) {
                 let next = t.db.event_page(filter.clone(), Paging::Cursor { cursor, limit }, sort).await.unwrap();
                 let part: Vec<&Event> =
                     expected.iter().skip(skip + part.len()).take(usize::try_from(limit).unwrap()).copied().collect();
-                assert_eq!(next.items.iter().map(|e| e.id).collect::<Vec<_>>(), ids(&part), "behind {page} of {limit} {sort:?} {filter:?}");
+                assert_eq!(
+                    next.items.iter().map(|e| e.id).collect::<Vec<_>>(),
+                    ids(&part),
+                    "behind {page} of {limit} {sort:?} {filter:?}"
+                );
                 assert_eq!(next.total, total);
             }
             expected.reverse();
