@@ -324,8 +324,8 @@ impl Database {
         }
         self.write(move |tx| {
             let camera = find_locked(tx, id)?.camera(tx.sealer)?;
-            // What came in after all.
-            while delete_of_camera(tx, &id.to_string(), EVENTS_AT_ONCE)? > 0 {}
+            // What came in after all. With the camera's row locked nothing more does.
+            delete_of_camera(tx, &id.to_string(), i64::MAX)?;
             // Everything else of the camera hangs on its row.
             diesel::delete(camera::table.find(id.to_string())).execute(tx.conn)?;
             let change = CameraStatusChange::deleted(id, &camera.config.name, previous_status);
