@@ -83,10 +83,11 @@ on_both! {
             event_summary: (i32, T, i64, i64, Vec<u8>, Vec<u8>),
             event_state: (i32, i64, bool),
             analysis: (T, T, i64, I, T, T, N, N, N, N, T, T, T, T, N, J, T, I, I, I, Option<f64>, bool, I, T, N, N),
-            analysis_job: (T, T, T, i32, i32, i64, i64, i64, N),
+            analysis_job: (T, T, T, i32, i32, i64, i64, i64, N, N, N),
             journal: (i64, T, i64, N, N, T),
             coverage: (i64, T, i64, I, T, N, i64),
             api_key: (T, T, T, T, T, I, i32, i64, I, N, i64, N, I),
+            ai_spent: (i64, f64),
             setting: (T, T, i64),
         }
     }
