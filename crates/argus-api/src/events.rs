@@ -1,7 +1,10 @@
 //! Events and their media (contract 8).
 
+mod csv;
+mod export;
 mod filter;
 mod reanalyse;
+mod stats;
 
 use actix_web::web::{Data, Json};
 use actix_web::{HttpRequest, HttpResponse};
@@ -9,7 +12,7 @@ use argus_core::describe::Analysis;
 use argus_core::event::Event;
 use argus_core::media::{clip_key, event_prefix, frame_key, thumbnail_key};
 use argus_core::{EventId, chain};
-use argus_db::{EventPage, Paging, Sort};
+use argus_db::{EventPage, Paging};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -22,9 +25,12 @@ use crate::paths;
 use crate::query::Query;
 use crate::state::Shared;
 
-pub(crate) use filter::EventQuery;
+pub(crate) use export::{__path_export, export};
+pub(crate) use filter::{EventQuery, SortQuery};
 pub(crate) use reanalyse::{__path_reanalyse, __path_reanalyze, reanalyse, reanalyze};
 pub use reanalyse::{QueuedStatus, ReanalysisQueued};
+pub(crate) use stats::{__path_stats, stats};
+pub use stats::{EventStatsView, TimeRange};
 
 const WHAT: &str = "event";
 
@@ -77,7 +83,12 @@ fn id(req: &HttpRequest) -> Result<Option<EventId>, ApiError> {
     path = paths::EVENTS,
     operation_id = "list_events",
     tag = "events",
-    params(EventQuery, PageQuery),
+    params(
+        EventQuery,
+        SortQuery,
+        PageQuery,
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of an earlier page, instead of `page`")
+    ),
     responses((status = 200, description = "A page of events", body = EventList), (status = 422)),
     extensions(("x-permission" = json!("read:events")))
 )]
@@ -88,11 +99,7 @@ pub(crate) async fn list(
 ) -> Result<Json<EventList>, ApiError> {
     let mut query = Query::parse(req.query_string())?;
     let filter = filter::read(&mut query);
-    let sort = query.read("sort", |text| match text {
-        "asc" => Ok(Sort::Asc),
-        "desc" => Ok(Sort::Desc),
-        _ => Err("is none of asc desc".to_owned()),
-    });
+    let sort = filter::sort(&mut query);
     let cursor = query.one("cursor");
     if cursor.is_some() && query.has("page") {
         query.fault("page", "must be absent when a cursor is given");
@@ -103,7 +110,7 @@ pub(crate) async fn list(
         Some(cursor) => Paging::Cursor { cursor, limit },
         None => Paging::Page { page, limit },
     };
-    Ok(Json(shared.state.db.event_page(filter, paging, sort.unwrap_or_default()).await?.into()))
+    Ok(Json(shared.state.db.event_page(filter, paging, sort).await?.into()))
 }
 
 /// Gives one event.

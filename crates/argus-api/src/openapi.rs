@@ -38,7 +38,8 @@ const REFRESH: &str = "RefreshCookie";
     paths(
         cameras::list, cameras::create, cameras::get, cameras::update, cameras::delete, cameras::start, cameras::stop,
         cameras::status, cameras::snapshot, cameras::test,
-        events::list, events::get, events::delete, events::reanalyse, events::reanalyze, events::thumbnail, events::frame, events::clip, events::analyses,
+        events::list, events::get, events::delete, events::reanalyse, events::reanalyze, events::stats, events::export,
+        events::thumbnail, events::frame, events::clip, events::analyses,
         api_keys::list, api_keys::create, api_keys::get, api_keys::revoke, api_keys::usage,
         sign_in::setup_status, sign_in::setup, sign_in::login, sign_in::refresh, sign_in::logout,
         account::me, account::change_password, account::sessions, account::end_others, account::end_one,

@@ -34,7 +34,11 @@ api! {
     EVENT_REANALYSE = "/events/{id}/reanalyse";
     /// The same, as it is spelt elsewhere.
     EVENT_REANALYZE = "/events/{id}/reanalyze";
-    /// Its small picture.
+    /// Counts and averages of events.
+    EVENT_STATS = "/events/stats";
+    /// Events as a table or lines.
+    EVENT_EXPORT = "/events/export";
+    /// The small picture of an event.
     EVENT_THUMBNAIL = "/events/{id}/thumbnail";
     /// One of the pictures that the describer was given.
     EVENT_FRAME = "/events/{id}/frames/{index}";

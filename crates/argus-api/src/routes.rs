@@ -23,6 +23,8 @@ pub(crate) fn configure(config: &mut ServiceConfig) {
     Route::at(paths::CAMERA_SNAPSHOT).get(cameras::snapshot).register(config);
     Route::at(paths::CAMERA_STATUS).get(cameras::status).register(config);
     Route::at(paths::EVENTS).get(events::list).register(config);
+    Route::at(paths::EVENT_STATS).get(events::stats).register(config);
+    Route::at(paths::EVENT_EXPORT).get(events::export).register(config);
     Route::at(paths::EVENT).get(events::get).delete(events::delete).register(config);
     Route::at(paths::EVENT_REANALYSE).post(events::reanalyse).register(config);
     Route::at(paths::EVENT_REANALYZE).post(events::reanalyze).register(config);

@@ -23,6 +23,7 @@
 
 pub mod api_key;
 pub mod budget;
+pub mod calendar;
 pub mod camera;
 pub mod describe;
 pub mod episode;

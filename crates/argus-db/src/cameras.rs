@@ -12,6 +12,7 @@ use diesel::sql_types::Text;
 use crate::conn::{DbConn, MultiBackend};
 use crate::database::{Database, Tx};
 use crate::error::{ConstraintExt, DbError};
+use crate::events::delete_of_camera;
 use crate::page::{Page, offset, total};
 use crate::schema::camera;
 use crate::seal::Sealer;
@@ -19,6 +20,9 @@ use crate::storage;
 use crate::value::{check_text, fit, fold, from_json, json, parse, parse_opt};
 
 const WHAT: &str = "camera";
+
+/// Events that are removed at once with their camera: some milliseconds of the one writer.
+const EVENTS_AT_ONCE: i64 = 200;
 
 /// Which cameras of the list; the default is all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -299,6 +303,9 @@ impl Database {
     /// Removes a camera with its events, their frames, receipts and jobs, its counts and its coverage, and announces it
     /// as `deleted`. Its folder is in the trash (see [`Database::trash`]): the files are the caller's.
     ///
+    /// The events go first, some at a time, so that other writers get their turns; nothing may add events meanwhile. When
+    /// this is broken off, the camera stays with the rest of its events.
+    ///
     /// # Errors
     /// `NotFound`.
     pub async fn camera_delete(
@@ -307,9 +314,21 @@ impl Database {
         now: Timestamp,
         previous_status: Option<CameraStatus>,
     ) -> Result<Camera, DbError> {
+        loop {
+            let gone = self
+                .write(move |tx| {
+                    find(tx.conn, id)?;
+                    delete_of_camera(tx, &id.to_string(), EVENTS_AT_ONCE)
+                })
+                .await?;
+            if gone == 0 {
+                break;
+            }
+        }
         self.write(move |tx| {
             let camera = find_locked(tx, id)?.camera(tx.sealer)?;
-            tx.forget_events_of(id)?;
+            // What came in after all. With the camera's row locked nothing more does.
+            delete_of_camera(tx, &id.to_string(), i64::MAX)?;
             storage::trash(tx.conn, &[camera_prefix(id)], now)?;
             // Everything else of the camera hangs on its row.
             diesel::delete(camera::table.find(id.to_string())).execute(tx.conn)?;

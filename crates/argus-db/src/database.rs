@@ -14,6 +14,7 @@ use diesel::RunQueryDsl;
 
 use crate::conn::{DbConn, Lane, Role};
 use crate::error::DbError;
+use crate::events::{Totals, summary};
 use crate::journal::{self, JournalCache, Outbox};
 use crate::migrate::Migrator;
 use crate::seal::{SealRing, Sealer};
@@ -86,8 +87,20 @@ impl DatabaseConfig {
     }
 }
 
+/// Exports that run side by side.
+const EXPORTS: u32 = 2;
+
+/// Which connections.
+#[derive(Clone, Copy)]
+pub(crate) enum Lanes {
+    Read,
+    /// They may be held for as long as a slow client takes.
+    Export,
+}
+
 pub(crate) struct Inner {
     pub(crate) read: Lane,
+    export: Lane,
     pub(crate) write: Lane,
     pub(crate) wait: Duration,
     pub(crate) sealer: Sealer,
@@ -96,6 +109,7 @@ pub(crate) struct Inner {
     pub(crate) revocations: AtomicU64,
     /// The file of SQLite.
     pub(crate) file: Option<PathBuf>,
+    pub(crate) totals: Totals,
 }
 
 /// The database. Clones are the same database.
@@ -128,6 +142,7 @@ impl Database {
             let DatabaseConfig { url, seal_ring, readers, wait } = config;
             let mut migrator = Migrator::connect(&url)?;
             migrator.run()?;
+            summary::ensure(migrator.conn())?;
             let newest = journal::bounds(migrator.conn())?.newest;
             drop(migrator);
             let read = Lane::new(&url, Role::Reader, readers.max(1), wait)?;
@@ -136,13 +151,15 @@ impl Database {
                 #[cfg(feature = "postgres")]
                 DbUrl::Postgres(_) => read.clone(),
             };
+            let export = Lane::new(&url, Role::Reader, EXPORTS, wait)?;
             let file = match url {
                 DbUrl::Sqlite(path) => Some(path),
                 #[cfg(feature = "postgres")]
                 DbUrl::Postgres(_) => None,
             };
             let (sealer, journal) = (Sealer::new(&seal_ring), JournalCache::new(newest));
-            let inner = Inner { read, write, wait, sealer, journal, revocations: AtomicU64::new(0), file };
+            let (revocations, totals) = (AtomicU64::new(0), Totals::default());
+            let inner = Inner { read, export, write, wait, sealer, journal, revocations, file, totals };
             Ok(Self { inner: Arc::new(inner) })
         })
         .await
@@ -167,11 +184,24 @@ impl Database {
         T: Send + 'static,
         F: FnOnce(&mut DbConn) -> Result<T, DbError> + Send + 'static,
     {
-        let permit = self.permit(&self.inner.read).await?;
-        let inner = Arc::clone(&self.inner);
+        self.run(Lanes::Read, f).await
+    }
+
+    /// Runs one closure on one of these connections.
+    pub(crate) async fn run<T, F>(&self, lanes: Lanes, f: F) -> Result<T, DbError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut DbConn) -> Result<T, DbError> + Send + 'static,
+    {
+        let lane = match lanes {
+            Lanes::Read => &self.inner.read,
+            Lanes::Export => &self.inner.export,
+        };
+        let permit = self.permit(lane).await?;
+        let pool = lane.pool.clone();
         blocking(move || {
             let _permit = permit;
-            let mut conn = inner.read.pool.get().map_err(|e| DbError::Unavailable(Box::new(e)))?;
+            let mut conn = pool.get().map_err(|e| DbError::Unavailable(Box::new(e)))?;
             f(&mut conn)
         })
         .await

@@ -1,8 +1,16 @@
 //! Events: opened, changed and removed together with their journal entries, jobs and counts.
 
 mod change;
+mod export;
+mod facts;
 mod filter;
+mod ladder;
+mod list;
 mod row;
+mod stats;
+pub(crate) mod summary;
+mod totals;
+mod walk;
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -24,17 +32,22 @@ use crate::storage::{self, Held};
 use crate::value::{json, parse};
 
 pub use change::{EventChange, MediaFound, NewFrame};
-pub use filter::{EventFilter, EventPage, Paging, Sort};
+pub use export::{EventLine, ExportSink, Exported};
+pub use filter::EventFilter;
+pub use list::{EventPage, Paging, Sort};
 pub use row::{ClipState, FramesState, StoredFrame, UnfinishedEvent};
 
+pub use stats::EventStats;
+
 pub(crate) use row::{EventRow, FrameRow};
+pub(crate) use totals::Totals;
+
+use facts::{COUNTED, CountedRow};
+use summary::Changes;
 
 use change::FrameChange;
 
 pub(crate) const WHAT: &str = "event";
-
-/// Microseconds of an hour, the grain of the counts.
-const HOUR_US: i64 = 3_600_000_000;
 
 /// What is to become of the description of a new event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,10 +80,12 @@ impl Database {
                 row.status_reason = Some(reason.to_string());
             }
             diesel::insert_into(event::table).values(&row).execute(tx.conn).needs("camera")?;
-            count(tx.conn, &row, 1)?;
+            let mut counts = Changes::default();
+            counts.add(&CountedRow::from(&row), 1)?;
             if let DescriptionPlan::Job { priority } = plan {
                 jobs::insert_waiting(tx.conn, &row.id, priority, stored_at)?;
             }
+            counts.apply(tx.conn)?;
             let event = whole(tx.conn, row)?;
             let seq = tell(tx, MessageType::EventCreated, &event, stored_at)?;
             Ok((event, seq))
@@ -177,6 +192,8 @@ pub(crate) fn change(
     now: Timestamp,
 ) -> Result<Event, DbError> {
     let mut row = find_locked(tx, id)?;
+    let mut counts = Changes::default();
+    counts.add(&CountedRow::from(&row), -1)?;
     let frames_change = changes.iter().any(EventChange::touches_frames);
     let frames_of = |tx: &mut Tx<'_>, id: &str| match frames_change {
         true => storage::frames_of(tx.conn, id),
@@ -207,6 +224,8 @@ pub(crate) fn change(
         row.updated_us = now.as_micros();
     }
     diesel::update(event::table.find(&row.id)).set(&row).execute(tx.conn)?;
+    counts.add(&CountedRow::from(&row), 1)?;
+    counts.apply(tx.conn)?;
     let event = whole(tx.conn, row)?;
     if is_news {
         tell(tx, MessageType::EventUpdated, &event, now)?;
@@ -219,46 +238,40 @@ fn tell(tx: &mut Tx<'_>, r#type: MessageType, event: &Event, now: Timestamp) -> 
     tx.append(&NewEntry { r#type, camera_id: Some(event.camera_id), event_id: Some(event.id), data: &data }, now)
 }
 
-/// Adds to the count of the event's camera, kind and hour.
-fn count(conn: &mut DbConn, row: &EventRow, by: i64) -> Result<(), DbError> {
-    add_count(conn, &row.camera_id, &row.detection_type, hour_of(row), by)
+/// Removes at most `limit` events of a camera, oldest first, with everything that hangs on them, and tells how many.
+pub(crate) fn delete_of_camera(tx: &mut Tx<'_>, camera: &str, limit: i64) -> Result<usize, DbError> {
+    let lock = if tx.conn.is_postgres() { "FOR UPDATE" } else { "" };
+    let ids: Vec<OnlyId> =
+        diesel::sql_query(format!("SELECT id FROM event WHERE camera_id = $1 ORDER BY started_us, id LIMIT $2 {lock}"))
+            .bind::<Text, _>(camera)
+            .bind::<BigInt, _>(limit)
+            .load(tx.conn)?;
+    if ids.is_empty() {
+        return Ok(0);
+    }
+    // Read once they are locked: what is counted out is what is deleted.
+    let rows: Vec<EventRow> = event::table.filter(event::id.eq_any(ids.iter().map(|row| &row.id))).load(tx.conn)?;
+    storage::uncount(tx.conn, &rows)?;
+    delete_rows(tx, &rows)
 }
 
-/// Takes events out of the counts; a count that comes to nothing is removed.
-pub(crate) fn uncount(conn: &mut DbConn, rows: &[EventRow]) -> Result<(), DbError> {
-    // In order: two transactions at once cannot wait for each other's rows.
-    let mut fewer: BTreeMap<(&str, &str, i64), i64> = BTreeMap::new();
+#[derive(QueryableByName)]
+struct OnlyId {
+    #[diesel(sql_type = Text)]
+    id: String,
+}
+
+/// Removes locked events with what hangs on them, and takes them out of the counts and out of the journal's content.
+pub(crate) fn delete_rows(tx: &mut Tx<'_>, rows: &[EventRow]) -> Result<usize, DbError> {
+    let ids: Vec<String> = rows.iter().map(|row| row.id.clone()).collect();
+    let mut counts = Changes::default();
     for row in rows {
-        *fewer.entry((&row.camera_id, &row.detection_type, hour_of(row))).or_default() -= 1;
+        counts.add(&CountedRow::from(row), -1)?;
     }
-    for ((camera, kind, hour), by) in fewer {
-        add_count(conn, camera, kind, hour, by)?;
-        diesel::sql_query(
-            "DELETE FROM event_count WHERE camera_id = $1 AND detection_type = $2 AND hour_us = $3 AND events <= 0",
-        )
-        .bind::<Text, _>(camera)
-        .bind::<Text, _>(kind)
-        .bind::<BigInt, _>(hour)
-        .execute(conn)?;
-    }
-    Ok(())
-}
-
-fn hour_of(row: &EventRow) -> i64 {
-    row.started_us.div_euclid(HOUR_US).saturating_mul(HOUR_US)
-}
-
-fn add_count(conn: &mut DbConn, camera: &str, kind: &str, hour: i64, by: i64) -> Result<(), DbError> {
-    diesel::sql_query(
-        "INSERT INTO event_count (camera_id, detection_type, hour_us, events) VALUES ($1, $2, $3, $4) \
-         ON CONFLICT (camera_id, detection_type, hour_us) DO UPDATE SET events = event_count.events + excluded.events",
-    )
-    .bind::<Text, _>(camera)
-    .bind::<Text, _>(kind)
-    .bind::<BigInt, _>(hour)
-    .bind::<BigInt, _>(by)
-    .execute(conn)?;
-    Ok(())
+    diesel::delete(event::table.filter(event::id.eq_any(&ids))).execute(tx.conn)?;
+    counts.apply(tx.conn)?;
+    tx.forget_events(&ids)?;
+    Ok(ids.len())
 }
 
 /// The event of a row, with its frames and its camera's name.

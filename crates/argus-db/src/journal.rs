@@ -4,7 +4,7 @@
 //! that became visible late: SQLite has one writer; on PostgreSQL an append takes a lock that its transaction holds to the
 //! end. It is therefore the last thing a transaction does, after every row lock.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use argus_core::journal::{Message, MessageType};
@@ -12,7 +12,7 @@ use argus_core::notification::{Notification, NotificationKind};
 use argus_core::{CameraId, EventId, Timestamp};
 use diesel::dsl::sql;
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Bool, Text};
+use diesel::sql_types::{BigInt, Bool};
 use serde::Serialize;
 use tokio::sync::watch;
 
@@ -94,8 +94,7 @@ impl Audience {
 #[derive(Default)]
 pub(crate) struct Outbox {
     newest: Option<i64>,
-    gone_events: Vec<EventId>,
-    gone_camera: Option<CameraId>,
+    gone_events: HashSet<EventId>,
 }
 
 #[derive(Queryable)]
@@ -133,6 +132,14 @@ impl TryFrom<JournalRow> for JournalEntry {
     }
 }
 
+/// Lets transactions that append, or count events, pass one after the other: SQLite has one writer anyway.
+pub(crate) fn lock(conn: &mut DbConn) -> Result<(), DbError> {
+    if conn.is_postgres() {
+        diesel::sql_query("SELECT pg_advisory_xact_lock($1)").bind::<BigInt, _>(APPEND_LOCK).execute(conn)?;
+    }
+    Ok(())
+}
+
 impl Tx<'_> {
     /// Appends to the journal; every other lock of the transaction must be taken before.
     pub(crate) fn append(&mut self, entry: &NewEntry<'_>, now: Timestamp) -> Result<i64, DbError> {
@@ -158,9 +165,7 @@ impl Tx<'_> {
         notice: Option<NotificationKind>,
         now: Timestamp,
     ) -> Result<i64, DbError> {
-        if self.conn.is_postgres() {
-            diesel::sql_query("SELECT pg_advisory_xact_lock($1)").bind::<BigInt, _>(APPEND_LOCK).execute(self.conn)?;
-        }
+        lock(self.conn)?;
         let seq: i64 = diesel::insert_into(journal::table)
             .values((
                 journal::kind.eq(entry.r#type.as_str()),
@@ -188,23 +193,14 @@ impl Tx<'_> {
         self.append(&NewEntry { r#type, camera_id: Some(camera), event_id: None, data: &data }, now)
     }
 
-    /// Takes what was said about an event out of the journal's content: only its `event.deleted` may be read again.
-    pub(crate) fn forget_event(&mut self, id: EventId) -> Result<(), DbError> {
-        diesel::update(journal::table.filter(journal::event_id.eq(id.to_string())))
+    /// Takes what was said about events out of the journal's content: only their `event.deleted` may be read again.
+    pub(crate) fn forget_events(&mut self, ids: &[String]) -> Result<(), DbError> {
+        diesel::update(journal::table.filter(journal::event_id.eq_any(ids)))
             .set(journal::data.eq("null"))
             .execute(self.conn)?;
-        self.outbox.gone_events.push(id);
-        Ok(())
-    }
-
-    /// The same for all events of a camera, while they are still there.
-    pub(crate) fn forget_events_of(&mut self, camera: CameraId) -> Result<(), DbError> {
-        diesel::sql_query(
-            "UPDATE journal SET data = 'null' WHERE event_id IN (SELECT id FROM event WHERE camera_id = $1)",
-        )
-        .bind::<Text, _>(camera.to_string())
-        .execute(self.conn)?;
-        self.outbox.gone_camera = Some(camera);
+        for id in ids {
+            self.outbox.gone_events.insert(parse("event", id)?);
+        }
         Ok(())
     }
 }
@@ -398,12 +394,11 @@ impl JournalCache {
 
     /// Takes notice of a transaction that has just been stored.
     pub(crate) fn committed(&self, outbox: Outbox) {
-        if !outbox.gone_events.is_empty() || outbox.gone_camera.is_some() {
+        if !outbox.gone_events.is_empty() {
             let mut kept = self.kept();
             kept.purges += 1;
             kept.entries.retain(|e| {
-                let gone = e.event_id.is_some_and(|id| outbox.gone_events.contains(&id))
-                    || (e.event_id.is_some() && e.camera_id.is_some() && e.camera_id == outbox.gone_camera);
+                let gone = e.event_id.is_some_and(|id| outbox.gone_events.contains(&id));
                 !gone || e.r#type == MessageType::EventDeleted
             });
             kept.bytes = kept.entries.iter().map(|e| e.text.len()).sum();

@@ -62,8 +62,8 @@ pub use data_dir::DataDir;
 pub use database::{Database, DatabaseConfig, DbUrl};
 pub use error::DbError;
 pub use events::{
-    ClipState, DescriptionPlan, EventChange, EventFilter, EventPage, FramesState, MediaFound, NewFrame, Paging, Sort,
-    StoredFrame, UnfinishedEvent,
+    ClipState, DescriptionPlan, EventChange, EventFilter, EventLine, EventPage, EventStats, ExportSink, Exported,
+    FramesState, MediaFound, NewFrame, Paging, Sort, StoredFrame, UnfinishedEvent,
 };
 pub use jobs::{Asked, Job, JobCounts};
 pub use journal::{Audience, JournalBounds, JournalEntry};

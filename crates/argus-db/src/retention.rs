@@ -187,6 +187,7 @@ fn with_media(conn: &mut DbConn, before: Option<Timestamp>, limit: u32) -> Resul
 
 fn take_media(tx: &mut Tx<'_>, ids: Vec<String>, now: Timestamp) -> Result<Expired, DbError> {
     let rows = locked(tx, &ids)?;
+    storage::lock(tx.conn, &rows)?;
     let mut expired = Expired::default();
     for row in &rows {
         storage::trash(tx.conn, &[storage::prefix_of(row)?], now)?;
@@ -213,12 +214,8 @@ pub(crate) fn remove(tx: &mut Tx<'_>, rows: &[EventRow], reason: DeleteReason, n
         return Ok(());
     }
     let ids = rows.iter().map(|row| events::event_id(&row.id)).collect::<Result<Vec<_>, _>>()?;
-    events::uncount(tx.conn, rows)?;
-    storage::forget(tx.conn, &rows.iter().collect::<Vec<_>>(), now)?;
-    diesel::delete(event::table.filter(event::id.eq_any(rows.iter().map(|row| row.id.as_str())))).execute(tx.conn)?;
-    for id in &ids {
-        tx.forget_event(*id)?;
-    }
+    storage::forget(tx.conn, rows, now)?;
+    events::delete_rows(tx, rows)?;
     // One event alone can be named beside the message; several are only in it.
     let (camera_id, event_id) = match (rows, ids.as_slice()) {
         ([row], [id]) => (Some(parse("camera", &row.camera_id)?), Some(*id)),

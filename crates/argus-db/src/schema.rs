@@ -103,11 +103,21 @@ table! {
 }
 
 table! {
-    event_count (camera_id, detection_type, hour_us) {
+    event_summary (span, camera_id, from_us) {
+        span -> Integer,
         camera_id -> Text,
-        detection_type -> Text,
-        hour_us -> BigInt,
+        from_us -> BigInt,
         events -> BigInt,
+        cells -> Binary,
+        sums -> Binary,
+    }
+}
+
+table! {
+    event_state (id) {
+        id -> Integer,
+        changes -> BigInt,
+        summarised -> Bool,
     }
 }
 

@@ -4,10 +4,13 @@
 //! letters and digits, everything else separates, case does not count, and a query's word finds what begins with it. The
 //! databases are given words with one blank between them and keep each as it is.
 
+use diesel::RunQueryDsl;
 use diesel::dsl::{AsExprOf, sql};
 use diesel::expression::{SqlLiteral, UncheckedBind};
-use diesel::sql_types::{Bool, Text};
+use diesel::sql_types::{BigInt, Bool, Text};
 
+use crate::conn::DbConn;
+use crate::error::DbError;
 use crate::value::fold;
 
 /// Longest word that is kept; of longer ones the beginning counts. PostgreSQL takes words of 2046 bytes at most.
@@ -57,15 +60,42 @@ impl Search {
 /// A condition on `event`: its description has a word for each of these.
 pub(crate) type WordsCondition = SqlLiteral<Bool, UncheckedBind<SqlLiteral<Bool>, AsExprOf<String, Text>>>;
 
-/// The condition in the dialect of the connection. Words hold only letters and digits, so quoting cannot be broken out
-/// of; they are quoted because `AND`, `NEAR` and the like are words too.
+/// The condition in the dialect of the connection, by way of the index.
 pub(crate) fn condition(words: &[String], postgres: bool) -> WordsCondition {
+    let query = query(words, postgres);
     if postgres {
-        let query = words.iter().map(|w| format!("'{w}':*")).collect::<Vec<_>>().join(" & ");
         sql::<Bool>("event.search_words @@ CAST(").bind::<Text, _>(query).sql(" AS tsquery)")
     } else {
-        let query = words.iter().map(|w| format!("\"{w}\"*")).collect::<Vec<_>>().join(" ");
         sql::<Bool>("event.seq IN (SELECT rowid FROM event_fts WHERE event_fts MATCH ").bind::<Text, _>(query).sql(")")
+    }
+}
+
+/// That a word begins with this one, seen in the text itself: for rows that are passed anyway. Only for SQLite.
+pub(crate) fn in_text(word: &str) -> WordsCondition {
+    sql::<Bool>("instr(' ' || event.search_text, ").bind::<Text, _>(format!(" {word}")).sql(") > 0")
+}
+
+/// How many events have a word for each of these. The index alone knows.
+pub(crate) fn count(conn: &mut DbConn, words: &[String]) -> Result<i64, DbError> {
+    let postgres = conn.is_postgres();
+    let query = query(words, postgres);
+    let count = if postgres {
+        sql::<BigInt>("(SELECT count(*) FROM event WHERE search_words @@ CAST(")
+            .bind::<Text, _>(query)
+            .sql(" AS tsquery))")
+    } else {
+        sql::<BigInt>("(SELECT count(*) FROM event_fts WHERE event_fts MATCH ").bind::<Text, _>(query).sql(")")
+    };
+    Ok(diesel::select(count).get_result(conn)?)
+}
+
+/// The words in the language of the index. They hold only letters and digits, so quoting cannot be broken out of; they
+/// are quoted because `AND`, `NEAR` and the like are words too.
+fn query(words: &[String], postgres: bool) -> String {
+    if postgres {
+        words.iter().map(|w| format!("'{w}':*")).collect::<Vec<_>>().join(" & ")
+    } else {
+        words.iter().map(|w| format!("\"{w}\"*")).collect::<Vec<_>>().join(" ")
     }
 }
 

@@ -1,7 +1,7 @@
 //! What is kept and what it takes up: the bytes of every event's files, counted by the transactions that name them, and
 //! the folders whose files are still to be removed.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::{AddAssign, Sub};
 use std::path::Path;
 
@@ -161,8 +161,29 @@ pub(crate) fn trash(conn: &mut DbConn, prefixes: &[String], now: Timestamp) -> R
     Ok(())
 }
 
+/// Locks what is counted of the cameras of these events, in one order: it comes before the lock of the journal, which the
+/// first of several changes takes.
+pub(crate) fn lock(conn: &mut DbConn, rows: &[EventRow]) -> Result<(), DbError> {
+    if conn.is_postgres() {
+        let cameras: BTreeSet<&str> = rows.iter().map(|row| row.camera_id.as_str()).collect();
+        for camera in cameras {
+            diesel::sql_query("SELECT frames FROM media_usage WHERE camera_id = $1 FOR UPDATE")
+                .bind::<Text, _>(camera)
+                .execute(conn)?;
+        }
+    }
+    Ok(())
+}
+
 /// Takes events whose files go out of the account, and puts their folders into the trash.
-pub(crate) fn forget(conn: &mut DbConn, rows: &[&EventRow], now: Timestamp) -> Result<(), DbError> {
+pub(crate) fn forget(conn: &mut DbConn, rows: &[EventRow], now: Timestamp) -> Result<(), DbError> {
+    uncount(conn, rows)?;
+    let prefixes = rows.iter().map(prefix_of).collect::<Result<Vec<_>, _>>()?;
+    trash(conn, &prefixes, now)
+}
+
+/// Takes the files of events out of the account.
+pub(crate) fn uncount(conn: &mut DbConn, rows: &[EventRow]) -> Result<(), DbError> {
     let ids: Vec<&str> = rows.iter().map(|row| row.id.as_str()).collect();
     let frames = frames_of_all(conn, &ids)?;
     // In the order of their names: two transactions at once cannot wait for each other's rows.
@@ -174,8 +195,7 @@ pub(crate) fn forget(conn: &mut DbConn, rows: &[&EventRow], now: Timestamp) -> R
     for (camera_id, held) in by_camera {
         add(conn, camera_id, Held::default() - held)?;
     }
-    let prefixes = rows.iter().map(|row| prefix_of(row)).collect::<Result<Vec<_>, _>>()?;
-    trash(conn, &prefixes, now)
+    Ok(())
 }
 
 /// The folder of an event's files.
@@ -203,11 +223,7 @@ impl Database {
             let cameras: Vec<String> =
                 camera::table.select(camera::id).order((camera::created_us.asc(), camera::id.asc())).load(c)?;
             let held = held_by_camera(c)?;
-            let events: Vec<(String, i64)> = crate::schema::event_count::table
-                .group_by(crate::schema::event_count::camera_id)
-                .select((crate::schema::event_count::camera_id, sql::<BigInt>("CAST(SUM(events) AS BIGINT)")))
-                .load(c)?;
-            let events: HashMap<String, i64> = events.into_iter().collect();
+            let events: HashMap<String, i64> = events::summary::of_cameras(c)?;
             let oldest: Option<i64> = event::table.select(min(event::started_us)).get_result(c)?;
             let database_bytes = match &inner.file {
                 Some(file) => file_bytes(file),

@@ -3,6 +3,7 @@
 
 mod analyses;
 mod cameras;
+mod counts;
 mod coverage;
 mod database;
 mod events;

@@ -3,11 +3,11 @@
 use argus_core::Timestamp;
 use argus_core::camera::SourceType;
 use argus_core::event::{DescriptionStatus, DetectionType};
-use argus_db::EventFilter;
+use argus_db::{EventFilter, Sort};
 
 use crate::query::Query;
 
-/// Which events, and in which order.
+/// Which events.
 #[derive(Debug, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 #[expect(dead_code, reason = "describes the parameters; they are read one by one")]
@@ -42,12 +42,26 @@ pub(crate) struct EventQuery {
     /// With or without a reliable description.
     #[param(required = false)]
     low_confidence: bool,
+}
+
+/// In which order.
+#[derive(Debug, utoipa::IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "describes the parameter; it is read by itself")]
+pub(crate) struct SortQuery {
     /// `asc` or `desc`, by start.
     #[param(default = "desc", pattern = "^(asc|desc)$", required = false)]
     sort: String,
-    /// `next_cursor` of an earlier page, instead of `page`.
-    #[param(required = false)]
-    cursor: String,
+}
+
+/// Takes the order out of the parameters.
+pub(crate) fn sort(query: &mut Query) -> Sort {
+    let sort = query.read("sort", |text| match text {
+        "asc" => Ok(Sort::Asc),
+        "desc" => Ok(Sort::Desc),
+        _ => Err("is none of asc desc".to_owned()),
+    });
+    sort.unwrap_or_default()
 }
 
 /// Takes the filters out of the parameters.

@@ -18,6 +18,8 @@ mod csrf;
 #[cfg(test)]
 mod events;
 #[cfg(test)]
+mod export;
+#[cfg(test)]
 mod health;
 #[cfg(test)]
 mod journal;
@@ -41,6 +43,8 @@ mod sessions;
 mod settings;
 #[cfg(test)]
 mod setup;
+#[cfg(test)]
+mod stats;
 #[cfg(test)]
 mod storage;
 #[cfg(test)]

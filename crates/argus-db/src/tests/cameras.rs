@@ -149,8 +149,8 @@ on_both! {
         assert_eq!(gone, c);
         assert!(matches!(t.db.camera_get(c.id).await, Err(DbError::NotFound { .. })));
         assert!(matches!(t.db.camera_delete(c.id, at(9), None).await, Err(DbError::NotFound { .. })));
-        for table in ["event", "event_count", "analysis_job"] {
-            assert_eq!(rows(&t, table).await, 1, "{table}");
+        for (table, n) in [("event", 1), ("event_summary", 8), ("analysis_job", 1)] {
+            assert_eq!(rows(&t, table).await, n, "{table}");
         }
         assert_eq!(rows(&t, "coverage").await, 0);
         let told = t.db.journal_after(0, 100, None).await.unwrap();

@@ -59,7 +59,8 @@ on_both! {
         assert_eq!((told.len(), told[0].seq, told[0].r#type), (1, seq, MessageType::EventCreated));
         told_last(&t, new.id).await;
         assert_eq!(t.db.jobs_count().await.unwrap().waiting, 1);
-        assert_eq!(rows(&t, "event_count").await, 1);
+        // Of the camera and of all cameras: quarter, hour, day, all time.
+        assert_eq!(rows(&t, "event_summary").await, 8);
         assert_eq!(t.db.event_get(EventId::new(at(5))).await.unwrap(), None);
     }
 
@@ -86,8 +87,8 @@ on_both! {
         assert!(t.db.event_change(event.id, vec![EventChange::ThumbnailStored { bytes: 900 }], at(6)).await.is_err());
         assert!(t.db.event_delete(event.id, DeleteReason::User, at(7)).await.is_err());
         assert_eq!(t.db.event_get(event.id).await.unwrap().unwrap(), event);
-        for table in ["event", "analysis_job", "event_count"] {
-            assert_eq!(rows(&t, table).await, 1, "{table}");
+        for (table, n) in [("event", 1), ("analysis_job", 1), ("event_summary", 8)] {
+            assert_eq!(rows(&t, table).await, n, "{table}");
         }
         assert_eq!((*news.borrow(), news.has_changed().unwrap()), (2, false));
     }

@@ -192,52 +192,6 @@ on_both! {
         let damaged = Paging::Cursor { cursor: cursor.chars().skip(1).collect(), limit: 2 };
         assert!(matches!(t.db.event_page(EventFilter::default(), damaged, Sort::Desc).await, Err(DbError::Invalid(_))));
     }
-
-    async fn counts_are_true_after_whatever_happened(t) {
-        let mut cameras = Vec::new();
-        for name in ["A", "B"] {
-            cameras.push(t.db.camera_insert(camera(name)).await.unwrap().id);
-        }
-        let mut alive: Vec<EventId> = Vec::new();
-        // Some fixed and wild sequence of kinds, hours and removals, also before 1970.
-        let mut x: u64 = 88_172_645_463_325_252;
-        for step in 0..80_i64 {
-            x ^= x << 13;
-            x ^= x >> 7;
-            x ^= x << 17;
-            if x.is_multiple_of(3) && !alive.is_empty() {
-                let e = alive.swap_remove(usize::try_from(x / 3).unwrap() % alive.len());
-                t.db.event_delete(e, DeleteReason::User, at(0)).await.unwrap();
-            } else {
-                let started = if x.is_multiple_of(5) { Timestamp::from_micros(-1 - step) } else { at(step * 700) };
-                let mut new = new_event(cameras[usize::from(x.is_multiple_of(2))], started);
-                new.id = EventId::new(at(step));
-                new.detection_type = DetectionType::ALL[usize::try_from(x % 7).unwrap()];
-                alive.push(new.id);
-                t.db.event_open(new, at(0), DescriptionPlan::Job { priority: 0 }).await.unwrap();
-            }
-            if step == 60 {
-                t.db.camera_delete(cameras[1], at(0), None).await.unwrap();
-                let left = ids(&t.db, EventFilter::default()).await;
-                alive.retain(|e| left.contains(e));
-                cameras[1] = cameras[0];
-            }
-        }
-        let wrong = "(SELECT count(*) FROM (\
-            SELECT camera_id, detection_type, hour_us, events FROM event_count EXCEPT \
-            SELECT camera_id, detection_type, hour, count(*) FROM (SELECT camera_id, detection_type, \
-              CASE WHEN started_us < 0 THEN -3600000000 ELSE started_us / 3600000000 * 3600000000 END AS hour FROM event) AS e \
-            GROUP BY camera_id, detection_type, hour) AS d)";
-        let differ: i64 = t.db.read(move |c| Ok(diesel::select(diesel::dsl::sql::<BigInt>(wrong)).get_result(c)?)).await.unwrap();
-        assert_eq!(differ, 0);
-        let sum = "(SELECT CAST(COALESCE(SUM(events), 0) AS BIGINT) FROM event_count)";
-        let sum: i64 = t.db.read(move |c| Ok(diesel::select(diesel::dsl::sql::<BigInt>(sum)).get_result(c)?)).await.unwrap();
-        assert!(sum > 10, "{sum}");
-        assert_eq!(sum, rows(&t, "event").await);
-        assert_eq!(list(&t.db, EventFilter::default()).await.total, u64::try_from(sum).unwrap());
-        let zero = t.db.read(|c| Ok(diesel::select(diesel::dsl::sql::<BigInt>("(SELECT count(*) FROM event_count WHERE events <= 0)")).get_result::<i64>(c)?)).await;
-        assert_eq!(zero.unwrap(), 0);
-    }
 }
 
 /// Text of letters of several scripts, digits, marks, signs and words that mean something to a query language.
