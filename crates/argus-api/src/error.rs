@@ -79,6 +79,9 @@ pub enum ApiError {
     /// A value could not be written as JSON.
     #[error("an answer could not be written")]
     Json(#[from] serde_json::Error),
+    /// The counts could not be written.
+    #[error("the metrics could not be written")]
+    Metrics(#[source] prometheus::Error),
     /// A handler panicked.
     #[error("a handler panicked")]
     Panicked,
@@ -108,7 +111,7 @@ impl Classify for ApiError {
             Self::RateLimited { .. } => ErrorClass::RateLimited,
             Self::Control(e) => e.class(),
             Self::Db(e) => e.class(),
-            Self::Media(_) | Self::Json(_) | Self::Panicked | Self::Serve(_) => ErrorClass::Internal,
+            Self::Media(_) | Self::Json(_) | Self::Metrics(_) | Self::Panicked | Self::Serve(_) => ErrorClass::Internal,
             Self::Bind { .. } => ErrorClass::Unavailable,
         }
     }

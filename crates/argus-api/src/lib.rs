@@ -16,10 +16,12 @@
 //! }
 //! ```
 
+mod access;
 pub mod api_keys;
 pub mod auth;
 mod body;
 pub mod cameras;
+mod docs;
 mod error;
 pub mod events;
 mod feed;
@@ -29,6 +31,7 @@ mod ids;
 pub mod journal;
 pub mod list;
 mod media;
+mod metrics;
 pub mod openapi;
 mod outer;
 pub mod paths;

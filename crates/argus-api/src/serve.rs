@@ -11,6 +11,7 @@ use actix_web::{App, HttpServer};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::error::ApiError;
+use crate::metrics::Metrics;
 use crate::outer::outer;
 use crate::rate::Limiter;
 use crate::routes;
@@ -79,6 +80,7 @@ impl Bound {
             state: self.state,
             limiter: Limiter::default(),
             usage: Usage::default(),
+            metrics: Metrics::new().map_err(ApiError::Metrics)?,
             begun: Instant::now(),
             runtime: tokio::runtime::Handle::current(),
         });

@@ -10,9 +10,11 @@ use argus_core::{Clock, Timestamp};
 use argus_db::Database;
 use object_store::ObjectStore;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use crate::error::ApiError;
 use crate::http_config::HttpConfig;
+use crate::metrics::Metrics;
 use crate::rate::Limiter;
 use crate::usage::Usage;
 
@@ -71,6 +73,7 @@ pub(crate) struct Shared {
     pub(crate) state: AppState,
     pub(crate) limiter: Limiter,
     pub(crate) usage: Usage,
+    pub(crate) metrics: Metrics,
     /// The moment from which the limiter counts.
     pub(crate) begun: Instant,
     /// The runtime of [`Bound::run`](crate::Bound::run), where the running system lives.
@@ -88,7 +91,8 @@ impl Shared {
         Fut: Future<Output = Result<T, ControlError>> + Send + 'static,
         T: Send + 'static,
     {
-        let task = self.runtime.spawn(call(Arc::clone(&self.state.control)));
+        // With the request's span, so that what is logged on the way has its id.
+        let task = self.runtime.spawn(call(Arc::clone(&self.state.control)).in_current_span());
         match task.await {
             Ok(answer) => Ok(answer?),
             Err(failure) => {

@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use crate::camera::{Camera, CameraConfig, Source};
 use crate::describe::{DescribeOutcome, DescribeRequest};
+use crate::figures::Figures;
 use crate::status::{CameraLive, CameraState, FaultKind};
 use crate::{CameraId, Classify, ErrorClass, EventId, Faults, Invalid, Picture, Timestamp};
 
@@ -133,6 +134,11 @@ pub trait FeedHandle: Send + Sync {
 
     /// Ends capture and waits until its threads and files are gone.
     async fn stop(&self);
+
+    /// Pictures received since the feed was opened.
+    fn frames(&self) -> u64 {
+        0
+    }
 }
 
 /// A clip that is being written.
@@ -266,6 +272,9 @@ pub trait Control: Send + Sync {
 
     /// Health of what runs, by component, for `/system/health`.
     async fn health(&self) -> Health;
+
+    /// What was counted since the start, for `/metrics`.
+    async fn figures(&self) -> Figures;
 }
 
 /// A failure of [`Control`].

@@ -46,6 +46,7 @@ mod settings;
 #[cfg(test)]
 mod tests;
 mod value;
+mod waits;
 
 pub use api_keys::ApiKeyUse;
 pub use cameras::{CameraFilter, CameraLastState};
@@ -62,3 +63,4 @@ pub use journal::{JournalBounds, JournalEntry};
 pub use migrate::Migrator;
 pub use page::Page;
 pub use seal::SealKey;
+pub use waits::Waits;

@@ -286,12 +286,15 @@ async fn finish(
                 tokens_used: receipt.tokens_used,
                 latency_ms: receipt.latency_ms.unwrap_or(0),
             };
+            deps.counters.analysis(&receipt);
             deps.db.analysis_finish_and_describe(receipt, vec![EventChange::Described(described)], now).await?;
+            deps.counters.described(now.millis_since(event.timestamp));
             info!(event.id = %event.id, "event described");
         }
         Err(failure) => {
             receipt.status = AnalysisStatus::Failed;
             receipt.error = Some(failure.to_string());
+            deps.counters.analysis(&receipt);
             deps.db.analysis_finish(receipt).await?;
             warn!(event.id = %event.id, attempts = job.attempts, "event not described: {failure}");
             let reason = match failure.kind {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use argus_core::camera::{Camera, CameraConfig, Source};
+use argus_core::figures::Figures;
 use argus_core::journal::DeleteReason;
 use argus_core::media::{camera_prefix, event_prefix};
 use argus_core::ports::{
@@ -149,6 +150,10 @@ impl Control for Engine {
             protect: ComponentHealth { status: ComponentStatus::Disabled, detail: None },
             journal,
         }
+    }
+
+    async fn figures(&self) -> Figures {
+        Self::figures(self).await
     }
 }
 

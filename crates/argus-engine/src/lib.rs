@@ -29,6 +29,7 @@ mod analysis;
 mod camera;
 mod clock;
 mod control;
+mod counters;
 mod error;
 mod lifecycle;
 mod media;
@@ -82,6 +83,7 @@ struct Deps {
     jobs: Notify,
     cancel: CancellationToken,
     tasks: TaskTracker,
+    counters: counters::Counters,
 }
 
 /// What the last tasks get to end, after the cameras have.
@@ -125,6 +127,7 @@ impl Engine {
             jobs: Notify::new(),
             cancel: CancellationToken::new(),
             tasks: TaskTracker::new(),
+            counters: counters::Counters::default(),
         });
         recovery::run(&deps).await?;
         let mut slots = HashMap::new();
