@@ -10,7 +10,6 @@ use argus_capture::{Feeds, FeedsConfig, GateMode};
 use argus_core::api_key::{NewApiKey, Scope};
 use argus_core::camera::{CameraFields, SourceType};
 use argus_core::ports::{CameraFeeds, Control, Describer};
-use argus_core::settings::Settings;
 use argus_core::{Clock, Invalid, chain};
 use argus_db::{DataDir, Database, DatabaseConfig, DbError, DbUrl};
 use argus_engine::{Engine, EngineParts, SystemClock};
@@ -101,7 +100,6 @@ pub async fn serve(config: Config, demo: bool) -> Result<Running, Failure> {
         feeds,
         describer: describer(config.ai.as_ref(), &clock)?,
         clock: Arc::clone(&clock),
-        settings: Settings::default(),
     })
     .await
     .map_err(|e| Failure::data(format!("the last run's data cannot be read: {}", chain(&e))))?;

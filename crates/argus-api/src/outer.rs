@@ -37,8 +37,9 @@ pub(crate) async fn outer<B: MessageBody + 'static>(
         }
         access::line(&id, &method, route, status, elapsed);
     };
-    // Every line that is logged on the way to the answer has the request's id by this.
-    let span = tracing::info_span!("request", request.id = id.0);
+    // Every line that is logged on the way to the answer has the request's id by this. Of the highest level, so that no
+    // filter that lets a line through takes its id away.
+    let span = tracing::error_span!("request", request.id = id.0);
     let answer = async move { next.call(req).await.map(|answer| finish(answer.map_into_boxed_body())) };
     let answer = AssertUnwindSafe(answer.instrument(span.clone())).catch_unwind().await;
     let failure = match answer {

@@ -10,7 +10,11 @@ use serde::Serialize;
 
 use crate::camera::{Camera, CameraConfig, Source};
 use crate::describe::{DescribeOutcome, DescribeRequest};
+<<<<<<< HEAD
 use crate::figures::Figures;
+=======
+use crate::settings::{Settings, StoredSettings};
+>>>>>>> settings
 use crate::status::{CameraLive, CameraState, FaultKind};
 use crate::{CameraId, Classify, ErrorClass, EventId, Faults, Invalid, Picture, Timestamp};
 
@@ -273,8 +277,23 @@ pub trait Control: Send + Sync {
     /// Health of what runs, by component, for `/system/health`.
     async fn health(&self) -> Health;
 
+<<<<<<< HEAD
     /// What was counted since the start, for `/metrics`.
     async fn figures(&self) -> Figures;
+=======
+    /// The settings as they act now.
+    fn settings(&self) -> Arc<Settings>;
+
+    /// The same, with when they were changed last.
+    fn settings_stored(&self) -> StoredSettings;
+
+    /// Changes settings by any part of their tree, stored all or nothing; everything acts by them at once. Two callers
+    /// at once do not undo each other's changes.
+    ///
+    /// # Errors
+    /// `Invalid` with every fault by its path.
+    async fn settings_put(&self, patch: serde_json::Value) -> Result<StoredSettings, ControlError>;
+>>>>>>> settings
 }
 
 /// A failure of [`Control`].

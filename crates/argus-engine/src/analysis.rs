@@ -121,7 +121,8 @@ async fn work(deps: &Deps, job: &Job) -> Result<(), EngineError> {
         deps.db.job_finish(job.event_id).await?;
         return Ok(());
     };
-    if !deps.settings.ai_enabled {
+    let settings = deps.settings.now();
+    if !settings.ai.enabled {
         return undescribed(deps, job, DescriptionStatus::Skipped, StatusReason::AiDisabled).await;
     }
     let frames = frames(deps, &event).await?;
@@ -131,9 +132,9 @@ async fn work(deps: &Deps, job: &Job) -> Result<(), EngineError> {
     let camera = deps.db.camera_get(event.camera_id).await?.config;
     let request = DescribeRequest {
         facts: facts(job.facts.clone(), &event),
-        instruction: camera.prompt_override.or_else(|| deps.settings.prompt.clone()),
-        language: deps.settings.language.clone(),
-        timezone: deps.settings.timezone.clone(),
+        instruction: camera.prompt_override.or_else(|| settings.ai.prompt.clone()),
+        language: settings.general.language.clone(),
+        timezone: settings.general.timezone.clone(),
         mode: if frames.len() > 1 { AnalysisMode::MultiFrame } else { AnalysisMode::SingleFrame },
         frames,
     };
@@ -271,7 +272,7 @@ async fn finish(
             receipt.description = Some(words.text.clone());
             receipt.confidence = words.confidence;
             receipt.objects_detected.clone_from(&words.objects);
-            let low = words.confidence.is_some_and(|c| c < deps.settings.low_confidence_below);
+            let low = words.confidence.is_some_and(|c| c < deps.settings.now().ai.low_confidence_below);
             let described = EventDescription {
                 description: words.text,
                 objects: words.objects,

@@ -9,6 +9,7 @@ use argus_core::episode::EndReason;
 use argus_core::figures::CameraFigures;
 use argus_core::journal::CameraStatusChange;
 use argus_core::ports::{FeedHandle, FeedItem, FeedPlan, OpenFeed};
+use argus_core::settings::Settings;
 use argus_core::status::{CameraLive, CameraState, CameraStatus};
 use argus_core::{CameraId, EventId, Picture, Timestamp, chain};
 use argus_db::CoverageState;
@@ -21,6 +22,7 @@ use tracing::{error, info, warn};
 use crate::Deps;
 use crate::analyser::{Analyser, Noticed};
 use crate::lifecycle::{EventNews, EventTask, FRAMES_AFTER, NEWS, OpenEvent};
+use crate::settings::SettingsWatch;
 
 /// How long a camera that stops waits for its events' last files.
 const STOP_WAIT: Duration = Duration::from_secs(4);
@@ -131,8 +133,11 @@ pub(crate) fn start(deps: Arc<Deps>, camera: Camera, last_status: Option<CameraS
         feed: None,
         camera: camera.clone(),
     }));
+    // Watched first, so that no change falls between.
+    let settings = deps.settings.watch();
+    let timezone = deps.settings.now().general.timezone.clone();
     let task = Task {
-        analyser: Analyser::new(&camera.config, &deps.settings.timezone),
+        analyser: Analyser::new(&camera.config, &timezone),
         live: Arc::clone(&live),
         inbox,
         open: None,
@@ -141,6 +146,8 @@ pub(crate) fn start(deps: Arc<Deps>, camera: Camera, last_status: Option<CameraS
         announced: last_status,
         accounted: None,
         last_picture: Instant::now(),
+        settings,
+        timezone,
         camera,
         deps: Arc::clone(&deps),
     };
@@ -163,6 +170,9 @@ struct Task {
     accounted: Option<CameraStatus>,
     /// When the last picture came.
     last_picture: Instant,
+    settings: SettingsWatch,
+    /// That of the settings, by which the analyser goes.
+    timezone: String,
 }
 
 /// Why the inner loop of a camera ended.
@@ -202,6 +212,7 @@ impl Task {
                     Some(Command::Stop { abandon, done }) => return Next::End { abandon, done: Some(done) },
                     None => return Next::End { abandon: false, done: None },
                 },
+                settings = self.settings.changed() => self.time_zone(&settings),
                 () = sleep(RETELL_AFTER), if self.untold() => self.tell_again().await,
             }
         }
@@ -243,6 +254,7 @@ impl Task {
                         break Next::Reopen;
                     }
                 },
+                settings = self.settings.changed() => self.time_zone(&settings),
                 () = sleep_until(self.last_picture + PICTURES_WITHIN), if self.open.is_some() => {
                     warn!(camera.id = %self.camera.id, "video comes in, but no pictures to look at: the event is closed");
                     let noticed = self.analyser.lost(self.deps.clock.now());
@@ -293,11 +305,19 @@ impl Task {
             || old.motion_enabled != new.motion_enabled
             || old.pre_roll_s != new.pre_roll_s;
         if analysis_differs(old, new) {
-            self.analyser.reconfigure(new, &self.deps.settings.timezone);
+            self.analyser.reconfigure(new, &self.timezone);
         }
         lock(&self.live).camera = camera.clone();
         self.camera = camera;
         reopen
+    }
+
+    /// Lets schedules that name no time zone go by that of the settings.
+    fn time_zone(&mut self, settings: &Settings) {
+        if self.timezone != settings.general.timezone {
+            self.timezone.clone_from(&settings.general.timezone);
+            self.analyser.reconfigure(&self.camera.config, &self.timezone);
+        }
     }
 
     fn picture(&mut self, picture: &Picture, handle: &Arc<dyn FeedHandle>) {

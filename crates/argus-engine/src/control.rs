@@ -9,6 +9,7 @@ use argus_core::media::{camera_prefix, event_prefix};
 use argus_core::ports::{
     CameraEdit, ComponentHealth, ComponentStatus, Control, ControlError, FeedError, Health, Probe, Still,
 };
+use argus_core::settings::{Settings, StoredSettings};
 use argus_core::status::{CameraLive, CameraStatus};
 use argus_core::{CameraId, EventId, Faults, Invalid, chain};
 use async_trait::async_trait;
@@ -88,7 +89,7 @@ impl Control for Engine {
     }
 
     fn camera_live(&self, id: CameraId) -> Option<CameraLive> {
-        Some(self.slot(id)?.view(self.deps.clock.now(), &self.deps.settings.timezone))
+        Some(self.slot(id)?.view(self.deps.clock.now(), &self.deps.settings.now().general.timezone))
     }
 
     async fn camera_snapshot(&self, id: CameraId, max_width: Option<u32>) -> Result<Still, ControlError> {
@@ -142,7 +143,7 @@ impl Control for Engine {
             database,
             storage,
             cameras: self.cameras_health(),
-            ai: if self.deps.settings.ai_enabled {
+            ai: if self.deps.settings.now().ai.enabled {
                 ComponentHealth::ok()
             } else {
                 ComponentHealth::new(ComponentStatus::Disabled, "descriptions are switched off")
@@ -150,6 +151,19 @@ impl Control for Engine {
             protect: ComponentHealth { status: ComponentStatus::Disabled, detail: None },
             journal,
         }
+    }
+
+    fn settings(&self) -> Arc<Settings> {
+        self.deps.settings.now()
+    }
+
+    fn settings_stored(&self) -> StoredSettings {
+        self.deps.settings.stored()
+    }
+
+    async fn settings_put(&self, patch: serde_json::Value) -> Result<StoredSettings, ControlError> {
+        self.accepting()?;
+        self.deps.settings.put(&self.deps.db, patch, self.deps.clock.now()).await
     }
 
     async fn figures(&self) -> Figures {

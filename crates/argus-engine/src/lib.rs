@@ -35,13 +35,13 @@ mod lifecycle;
 mod media;
 pub mod moments;
 mod recovery;
+mod settings;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use argus_core::ports::{CameraFeeds, Describer};
-use argus_core::settings::Settings;
 use argus_core::{CameraId, Clock, chain};
 use argus_db::Database;
 use object_store::ObjectStore;
@@ -67,8 +67,6 @@ pub struct EngineParts {
     pub describer: Arc<dyn Describer>,
     /// Time.
     pub clock: Arc<dyn Clock>,
-    /// What people set.
-    pub settings: Settings,
 }
 
 /// What every task works with.
@@ -78,7 +76,7 @@ struct Deps {
     feeds: Arc<dyn CameraFeeds>,
     describer: Arc<dyn Describer>,
     clock: Arc<dyn Clock>,
-    settings: Settings,
+    settings: settings::Current,
     /// Wakes the analysis queue.
     jobs: Notify,
     cancel: CancellationToken,
@@ -117,13 +115,14 @@ impl Engine {
     /// # Errors
     /// `Database` or `Media` when what was left cannot be read or put right.
     pub async fn start(parts: EngineParts) -> Result<Arc<Self>, EngineError> {
+        let settings = settings::Current::load(&parts.db).await?;
         let deps = Arc::new(Deps {
             db: parts.db,
             media: media::Media::new(parts.media),
             feeds: parts.feeds,
             describer: parts.describer,
             clock: parts.clock,
-            settings: parts.settings,
+            settings,
             jobs: Notify::new(),
             cancel: CancellationToken::new(),
             tasks: TaskTracker::new(),

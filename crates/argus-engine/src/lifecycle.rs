@@ -108,7 +108,7 @@ impl EventTask {
     }
 
     async fn live(&mut self, prefix: &str, first: Box<Episode>) {
-        let store_clips = self.deps.settings.store_clips;
+        let store_clips = self.deps.settings.now().media.store_clips;
         let pre_roll = Duration::from_secs(self.camera.config.pre_roll_s.into());
         // Both at once: the ring must not move on while the database is busy.
         let (stored, clip) = tokio::join!(self.store(&first), async {
@@ -243,13 +243,14 @@ impl EventTask {
 
     /// Chooses, makes and stores the pictures, and hands the event to the analysis queue, whatever came of it.
     async fn frames(&self, prefix: &str, episode: &Episode, duration_ms: Option<i64>) {
-        let settings = &self.deps.settings;
+        let settings = self.deps.settings.now();
+        let pictures = &settings.ai.frames;
         let wanted = match self.camera.config.analysis_mode {
             AnalysisMode::SingleFrame => strongest(&episode.moments).into_iter().collect(),
-            AnalysisMode::MultiFrame => choose(&episode.moments, settings.frame_count),
+            AnalysisMode::MultiFrame => choose(pictures.strategy, &episode.moments, pictures.count.into()),
         };
         let best = strongest(&episode.moments);
-        let spec = StillSpec { max_width: settings.frame_max_width, quality: settings.jpeg_quality };
+        let spec = StillSpec { max_width: pictures.max_width, quality: pictures.jpeg_quality };
         let pictures = self.stills(&wanted, &[spec, self.thumbnail_spec()]).await;
         let mut frames = Vec::new();
         let mut thumbnail: Option<(Duration, Still)> = None;
@@ -262,7 +263,7 @@ impl EventTask {
                     thumbnail = Some((distance, small));
                 }
             }
-            let stored = settings.store_frames && self.put(&frame_key(prefix, index), &frame).await;
+            let stored = settings.media.store_frames && self.put(&frame_key(prefix, index), &frame).await;
             frames.push(NewFrame {
                 index,
                 offset_ms: frame.taken_at.millis_since(episode.since),
@@ -330,7 +331,8 @@ impl EventTask {
     }
 
     fn thumbnail_spec(&self) -> StillSpec {
-        StillSpec { max_width: self.deps.settings.thumbnail_width, quality: self.deps.settings.jpeg_quality }
+        let settings = self.deps.settings.now();
+        StillSpec { max_width: settings.media.thumbnail_width, quality: settings.ai.frames.jpeg_quality }
     }
 
     async fn stills(&self, wanted: &[Timestamp], specs: &[StillSpec]) -> Vec<Vec<Still>> {

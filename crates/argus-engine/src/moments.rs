@@ -1,15 +1,37 @@
 //! Which moments of an episode the describer gets to see.
 
 use argus_core::Timestamp;
+use argus_core::settings::FrameStrategy;
 
 use crate::analyser::Moment;
 
-/// Chooses at most `count` moments, in order: the time of the episode is cut into as many equal pieces, and of each the
-/// picture with the most movement is taken. A piece without movement gives none.
+/// Chooses at most `count` moments, in order.
 ///
-/// The first piece's choice lies within the event, since only its own pictures are offered.
+/// `Adaptive`: the time of the episode is cut into as many equal pieces, and of each the picture with the most movement
+/// is taken; a piece without movement gives none. The first piece's choice lies within the event, since only its own
+/// pictures are offered. `Uniform`: evenly from the first to the last movement, whatever moves in between.
 #[must_use]
-pub fn choose(moments: &[Moment], count: usize) -> Vec<Timestamp> {
+pub fn choose(strategy: FrameStrategy, moments: &[Moment], count: usize) -> Vec<Timestamp> {
+    match strategy {
+        FrameStrategy::Adaptive => adaptive(moments, count),
+        FrameStrategy::Uniform => uniform(moments, count),
+    }
+}
+
+/// The middles of as many equal pieces of the episode, which need not be moments of movement; of a shorter episode than
+/// that has milliseconds, each moment once.
+fn uniform(moments: &[Moment], count: usize) -> Vec<Timestamp> {
+    let (Some(first), Some(last)) = (moments.first(), moments.last()) else { return Vec::new() };
+    let span_us = last.at.as_micros().saturating_sub(first.at.as_micros());
+    let pieces = i64::try_from(count).unwrap_or(i64::MAX);
+    let middle = |piece: i64| span_us.saturating_mul(2 * piece + 1) / (2 * pieces);
+    let mut chosen: Vec<Timestamp> =
+        (0..pieces).map(|piece| Timestamp::from_micros(first.at.as_micros().saturating_add(middle(piece)))).collect();
+    chosen.dedup();
+    chosen
+}
+
+fn adaptive(moments: &[Moment], count: usize) -> Vec<Timestamp> {
     let (Some(first), Some(last)) = (moments.first(), moments.last()) else { return Vec::new() };
     if count == 0 {
         return Vec::new();
@@ -45,7 +67,7 @@ mod tests {
     }
 
     fn check(scores: &[u16], count: usize, expected_ms: &[i64]) {
-        let got: Vec<_> = choose(&moments(scores), count).into_iter().map(Timestamp::as_millis).collect();
+        let got: Vec<_> = choose(FrameStrategy::Adaptive, &moments(scores), count).into_iter().map(Timestamp::as_millis).collect();
         assert_eq!(got, expected_ms, "{scores:?} / {count}");
     }
 
@@ -57,6 +79,20 @@ mod tests {
         check(&[], 6, &[]);
         check(&[1, 2], 0, &[]);
         check(&[3, 1, 3], 1, &[0]);
+    }
+
+    #[test]
+    fn uniform_moments_are_evenly_spaced_whatever_moves() {
+        let check = |scores: &[u16], count, expected_ms: &[i64]| {
+            let got = choose(FrameStrategy::Uniform, &moments(scores), count);
+            assert_eq!(got.into_iter().map(Timestamp::as_millis).collect::<Vec<_>>(), expected_ms, "{scores:?} / {count}");
+        };
+        check(&[1, 9, 1, 1, 8, 1], 2, &[250, 750]);
+        check(&[9, 1, 1, 1, 1, 9], 5, &[100, 300, 500, 700, 900]);
+        check(&[1, 1, 9], 1, &[200]);
+        check(&[5], 6, &[0]);
+        check(&[], 6, &[]);
+        check(&[1, 2], 0, &[]);
     }
 
     #[test]

@@ -11,6 +11,7 @@ use argus_core::camera::{Camera, CameraConfig, Source, SourceType};
 use argus_core::event::{DetectionType, Event, NewEvent};
 use argus_core::journal::DeleteReason;
 use argus_core::ports::{CameraEdit, ComponentHealth, ComponentStatus, Control, ControlError, Health, Probe, Still};
+use argus_core::settings::{Settings, StoredSettings};
 use argus_core::status::{CameraLive, CameraState, CameraStatus};
 use argus_core::{ApiKeyId, CameraId, Classify, Clock, EventId, Invalid, ManualClock, Timestamp};
 use argus_db::{Database, DatabaseConfig, DbError, DescriptionPlan, SealKey};
@@ -35,6 +36,8 @@ pub(crate) struct Books {
     pub(crate) states: Mutex<HashMap<CameraId, CameraState>>,
     /// Sources that were tried.
     pub(crate) probed: Mutex<Vec<Source>>,
+    /// What people set.
+    pub(crate) settings: Mutex<StoredSettings>,
 }
 
 fn refused(e: DbError) -> ControlError {
@@ -127,6 +130,21 @@ impl Control for Books {
             if offline { ComponentHealth::new(ComponentStatus::Degraded, "1 camera is offline") } else { ok() };
         let protect = ComponentHealth::new(ComponentStatus::Disabled, "no controller");
         Health { database: ok(), storage: ok(), cameras, ai: ok(), protect, journal: ok() }
+    }
+
+    fn settings(&self) -> Arc<Settings> {
+        Arc::new(self.settings.lock().unwrap().values.clone())
+    }
+
+    fn settings_stored(&self) -> StoredSettings {
+        self.settings.lock().unwrap().clone()
+    }
+
+    async fn settings_put(&self, patch: Value) -> Result<StoredSettings, ControlError> {
+        let mut stored = self.settings.lock().unwrap();
+        stored.values = stored.values.merge(&patch)?;
+        stored.updated_at = Some(self.clock.now());
+        Ok(stored.clone())
     }
 }
 
@@ -225,6 +243,7 @@ impl Server {
             clock: Arc::clone(&clock),
             states: Mutex::default(),
             probed: Mutex::default(),
+            settings: Mutex::default(),
         });
         std::fs::create_dir(folder.path().join("media")).unwrap();
         let media = Arc::new(LocalFileSystem::new_with_prefix(folder.path().join("media")).unwrap());
