@@ -10,11 +10,9 @@ use serde::Serialize;
 
 use crate::camera::{Camera, CameraConfig, Source};
 use crate::describe::{DescribeOutcome, DescribeRequest};
-<<<<<<< HEAD
-use crate::figures::Figures;
-=======
 use crate::settings::{Settings, StoredSettings};
->>>>>>> settings
+
+use crate::figures::Figures;
 use crate::status::{CameraLive, CameraState, FaultKind};
 use crate::{CameraId, Classify, ErrorClass, EventId, Faults, Invalid, Picture, Timestamp};
 
@@ -277,10 +275,6 @@ pub trait Control: Send + Sync {
     /// Health of what runs, by component, for `/system/health`.
     async fn health(&self) -> Health;
 
-<<<<<<< HEAD
-    /// What was counted since the start, for `/metrics`.
-    async fn figures(&self) -> Figures;
-=======
     /// The settings as they act now.
     fn settings(&self) -> Arc<Settings>;
 
@@ -293,7 +287,9 @@ pub trait Control: Send + Sync {
     /// # Errors
     /// `Invalid` with every fault by its path.
     async fn settings_put(&self, patch: serde_json::Value) -> Result<StoredSettings, ControlError>;
->>>>>>> settings
+
+    /// What was counted since the start, for `/metrics`.
+    async fn figures(&self) -> Figures;
 }
 
 /// A failure of [`Control`].
