@@ -8,6 +8,8 @@ mod bodies;
 #[cfg(test)]
 mod cameras;
 #[cfg(test)]
+mod docs;
+#[cfg(test)]
 mod events;
 #[cfg(test)]
 mod health;
@@ -15,6 +17,8 @@ mod health;
 mod journal;
 #[cfg(test)]
 mod media;
+#[cfg(test)]
+mod metrics;
 #[cfg(test)]
 mod outer;
 #[cfg(test)]

@@ -9,6 +9,7 @@ use argus_api::{AppState, HttpConfig, Timing, bind};
 use argus_core::api_key::{ApiKey, NewApiKey, Scope};
 use argus_core::camera::{Camera, CameraConfig, Source, SourceType};
 use argus_core::event::{DetectionType, Event, NewEvent};
+use argus_core::figures::Figures;
 use argus_core::journal::DeleteReason;
 use argus_core::ports::{CameraEdit, ComponentHealth, ComponentStatus, Control, ControlError, Health, Probe, Still};
 use argus_core::settings::{Settings, StoredSettings};
@@ -38,6 +39,8 @@ pub(crate) struct Books {
     pub(crate) probed: Mutex<Vec<Source>>,
     /// What people set.
     pub(crate) settings: Mutex<StoredSettings>,
+    /// What it claims to have counted.
+    pub(crate) figures: Mutex<Figures>,
 }
 
 fn refused(e: DbError) -> ControlError {
@@ -140,6 +143,10 @@ impl Control for Books {
         self.settings.lock().unwrap().clone()
     }
 
+    async fn figures(&self) -> Figures {
+        self.figures.lock().unwrap().clone()
+    }
+
     async fn settings_put(&self, patch: Value) -> Result<StoredSettings, ControlError> {
         let mut stored = self.settings.lock().unwrap();
         stored.values = stored.values.merge(&patch)?;
@@ -234,6 +241,10 @@ impl Server {
     }
 
     pub(crate) async fn start_with(timing: Timing) -> Self {
+        Self::start_at(timing, HttpConfig::default()).await
+    }
+
+    pub(crate) async fn start_at(timing: Timing, http: HttpConfig) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let config = DatabaseConfig::new(folder.path().join("argus.db"), SealKey::new([7; 32]));
         let db = Database::open(config).await.unwrap();
@@ -244,6 +255,7 @@ impl Server {
             states: Mutex::default(),
             probed: Mutex::default(),
             settings: Mutex::default(),
+            figures: Mutex::default(),
         });
         std::fs::create_dir(folder.path().join("media")).unwrap();
         let media = Arc::new(LocalFileSystem::new_with_prefix(folder.path().join("media")).unwrap());
@@ -257,7 +269,7 @@ impl Server {
             started_at: clock.now(),
             shutdown: shutdown.clone(),
             timing,
-            http: HttpConfig::default(),
+            http,
         };
         let bound = bind(state, &["127.0.0.1:0".parse().unwrap()]).unwrap();
         let port = bound.addrs()[0].port();
@@ -307,7 +319,7 @@ impl Server {
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
-        let api = ["/ws", "/openapi.json"].iter().any(|p| path.starts_with(p)) || path.starts_with("/api/");
+        let api = ["/ws", "/openapi.json", "/docs", "/redoc", "/metrics"].iter().any(|p| path.starts_with(p)) || path.starts_with("/api/");
         if api { format!("{}{path}", self.base) } else { format!("{}/api/v1{path}", self.base) }
     }
 
