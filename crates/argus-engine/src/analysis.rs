@@ -34,7 +34,7 @@ const IDLE: Duration = Duration::from_secs(30);
 
 /// Works on the queue until the server stops. What it is in the middle of then is resumed at the next start.
 pub(crate) async fn run(deps: Arc<Deps>) {
-    let slots = Arc::new(Semaphore::new(deps.settings.concurrency.clamp(1, 16)));
+    let slots = Arc::new(Semaphore::new(usize::from(deps.settings.now().ai.concurrency)));
     loop {
         let slot = tokio::select! {
             slot = Arc::clone(&slots).acquire_owned() => slot,

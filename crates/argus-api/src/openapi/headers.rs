@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use utoipa::openapi::header::{Header, HeaderBuilder};
 use utoipa::openapi::schema::{KnownFormat, SchemaFormat, SchemaType, Type};
-use utoipa::openapi::{ObjectBuilder, Ref, RefOr, Response};
+use utoipa::openapi::{ObjectBuilder, Ref, RefOr, Response, Schema};
 
 use super::complete::Place;
 
@@ -114,7 +114,8 @@ fn header(known: &Known) -> Header {
         Type::Integer => schema.format(Some(SchemaFormat::KnownFormat(KnownFormat::Int64))).minimum(Some(0)),
         _ => schema,
     };
-    HeaderBuilder::new().schema(schema).description(Some(known.description)).example(Some((known.example)())).build()
+    let schema: Schema = schema.build().into();
+    HeaderBuilder::new().schema(Some(schema)).description(Some(known.description)).example(Some((known.example)())).build()
 }
 
 /// Names the headers that an answer of this status has.

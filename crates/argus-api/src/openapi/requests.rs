@@ -60,8 +60,8 @@ pub(super) fn example(operation: &mut Operation, samples: &Samples) {
         if kind != "application/json" || content.example.is_some() || !content.examples.is_empty() {
             continue;
         }
-        let sampled = || samples.required(&serde_json::to_value(content.schema.as_ref()?).ok()?);
-        content.example = written.clone().or_else(|| Some(sampled()?));
+        let schema = content.schema.as_ref().and_then(|schema| serde_json::to_value(schema).ok());
+        content.example = written.clone().or_else(|| Some(samples.required(&schema?)));
     }
 }
 

@@ -1,5 +1,6 @@
 //! Who may call: the kinds of credentials, and which of them an operation takes.
 
+use utoipa::openapi::RefOr;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 
@@ -12,7 +13,7 @@ const REFRESH: &str = "RefreshCookie";
 const TICKET: &str = "Ticket";
 
 /// The kinds of credentials (contract 4.1).
-pub(super) fn schemes() -> Vec<(String, SecurityScheme)> {
+pub(super) fn schemes() -> Vec<(String, RefOr<SecurityScheme>)> {
     let key = ApiKeyValue::with_description("X-API-Key", "For programs: `argus_` and 43 characters of base64url");
     let cookie = ApiKeyValue::with_description("argusai_access_token", "For browsers: the access token as a cookie");
     let refresh = ApiKeyValue::with_description("argusai_refresh_token", "Set by signing in, and replaced at each use");
@@ -29,7 +30,7 @@ pub(super) fn schemes() -> Vec<(String, SecurityScheme)> {
         (REFRESH, SecurityScheme::ApiKey(ApiKey::Cookie(refresh))),
         (TICKET, SecurityScheme::ApiKey(ApiKey::Query(ticket))),
     ]
-    .map(|(name, scheme)| (name.to_owned(), scheme))
+    .map(|(name, scheme)| (name.to_owned(), RefOr::T(scheme)))
     .into()
 }
 
