@@ -6,6 +6,7 @@
     reason = "all of this crate is tests, its helper functions too"
 )]
 
+mod accounts;
 mod common;
 mod crash;
 mod describe;

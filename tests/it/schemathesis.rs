@@ -73,7 +73,7 @@ const EXAMPLES: &str = "12";
 #[tokio::test(flavor = "multi_thread")]
 async fn schemathesis_finds_nothing() {
     let Some(tools) = tools() else { return };
-    let site = Site::with_env(&[("ARGUS_LOG", "warn,argus_api::access=warn")]).await;
+    let site = Site::with_env(&[("ARGUS_LOG", "warn,argus_api::access_log=warn")]).await;
     let mut live = site.listen(None).await;
     let camera = site.camera(test_camera("Tried", 3, 1)).await;
     let event = id_of(&live.created(&camera).await);

@@ -7,7 +7,7 @@ use std::process::{ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
 
 use crate::http::Client;
@@ -264,6 +264,23 @@ pub async fn api_key(data_dir: &Path, scope: &str) -> String {
 pub async fn run(data_dir: &Path, args: &[&str]) -> (ExitStatus, String, String) {
     let output = bare_command(binary()).args(args).arg("--data-dir").arg(data_dir).stdin(Stdio::null()).output();
     let output = output.await.expect("argus-server runs");
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    (output.status, text(output.stdout), text(output.stderr))
+}
+
+/// Like [`run`], with `input` on standard input.
+pub async fn run_with_input(data_dir: &Path, args: &[&str], input: &str) -> (ExitStatus, String, String) {
+    let mut command = bare_command(binary());
+    command.args(args).arg("--data-dir").arg(data_dir);
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("argus-server starts");
+    // A program that is refused before it reads closes the pipe.
+    let _ = child.stdin.take().expect("a pipe").write_all(input.as_bytes()).await;
+    let output = child.wait_with_output().await.expect("argus-server runs");
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     (output.status, text(output.stdout), text(output.stderr))
 }

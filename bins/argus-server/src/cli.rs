@@ -38,9 +38,15 @@ pub enum Command {
     Serve,
     /// Runs in a temporary directory with a synthetic camera; everything is removed at the end.
     Demo,
+    /// People who sign in.
+    #[command(subcommand)]
+    User(UserCommand),
     /// Keys for programs.
     #[command(subcommand)]
     ApiKey(ApiKeyCommand),
+    /// The key under which secrets are stored.
+    #[command(subcommand)]
+    SealKey(SealKeyCommand),
     /// Prints the `OpenAPI` document.
     Openapi,
     /// Prints what would be decided about a video file, one JSON object a line; the same on every run.
@@ -50,6 +56,26 @@ pub enum Command {
         /// A camera as in `POST /cameras`; its source is not used.
         #[arg(long, value_name = "CONFIG.json")]
         camera: Option<PathBuf>,
+    },
+}
+
+/// People who sign in.
+#[derive(Debug, Subcommand)]
+pub enum UserCommand {
+    /// Makes a user and prints the new id.
+    Create {
+        /// 3 to 50 of A-Z a-z 0-9 _ . -
+        #[arg(long)]
+        username: String,
+        /// admin, operator or viewer.
+        #[arg(long)]
+        role: String,
+        /// The password is the first line of standard input.
+        #[arg(long, required = true)]
+        password_stdin: bool,
+        /// Where mail reaches them.
+        #[arg(long)]
+        email: Option<String>,
     },
 }
 
@@ -71,4 +97,13 @@ pub enum ApiKeyCommand {
         #[arg(long)]
         expires_at: Option<Timestamp>,
     },
+}
+
+/// The key under which secrets are stored.
+#[derive(Debug, Subcommand)]
+pub enum SealKeyCommand {
+    /// Makes a new key and seals every stored secret under it; the server must not be running.
+    Rotate,
+    /// Removes the stored secrets that no key opens, after a key was lost; the server must not be running.
+    Forget,
 }

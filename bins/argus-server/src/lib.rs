@@ -15,7 +15,9 @@ pub mod config;
 mod keys;
 mod memory;
 mod observe;
+mod people;
 mod replay;
+mod seal;
 mod wire;
 
 use std::io::Write;
@@ -23,7 +25,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use cli::{ApiKeyCommand, Cli, Command};
+use cli::{ApiKeyCommand, Cli, Command, SealKeyCommand, UserCommand};
 use config::Config;
 use tracing::{info, warn};
 
@@ -93,9 +95,14 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
             settle(&mut config, dir.path());
             runtime.block_on(until_signal(config, true))
         }
+        Command::User(UserCommand::Create { username, role, password_stdin: _, email }) => {
+            runtime.block_on(people::create(&config, &username, &role, email.as_deref()))
+        }
         Command::ApiKey(ApiKeyCommand::Create { name, scope, rate_limit, expires_at }) => {
             runtime.block_on(keys::create(&config, &name, &scope, rate_limit, expires_at))
         }
+        Command::SealKey(SealKeyCommand::Rotate) => runtime.block_on(seal::rotate(&config)),
+        Command::SealKey(SealKeyCommand::Forget) => runtime.block_on(seal::forget(&config)),
         _ => runtime.block_on(until_signal(config, false)),
     };
     // A decoder or driver that does not come back must not keep the process.

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::config::{AiConfig, Config};
-use crate::{Failure, say};
+use crate::{Failure, people, say, seal};
 
 /// A server that runs.
 pub struct Running {
@@ -71,12 +71,12 @@ pub(crate) fn unusable(e: DbError) -> Failure {
 
 /// Opens the database that is configured.
 pub(crate) async fn database(config: &Config, dir: &DataDir) -> Result<Database, Failure> {
-    let seal_key = dir.seal_key().map_err(unusable)?;
+    let seal_ring = dir.seal_ring().map_err(unusable)?;
     let url = match &config.database_url {
         Some(url) => url.expose().parse().map_err(|e: Invalid| Failure::usage(e.to_string()))?,
         None => DbUrl::from(dir.path().join("argus.db")),
     };
-    Database::open(DatabaseConfig::new(url, seal_key))
+    Database::open(DatabaseConfig::new(url, seal_ring))
         .await
         .map_err(|e| Failure::data(format!("the database cannot be used: {}", chain(&e))))
 }
@@ -89,6 +89,7 @@ pub async fn serve(config: Config, demo: bool) -> Result<Running, Failure> {
     let dir = DataDir::open(&config.data_dir).map_err(unusable)?;
     let lock = dir.lock().map_err(unusable)?;
     let db = database(&config, &dir).await?;
+    seal::check(&db, &dir).await?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let media = dir.below("events").map_err(unusable)?;
     let media = argus_engine::media_folder(&media)
@@ -105,6 +106,8 @@ pub async fn serve(config: Config, demo: bool) -> Result<Running, Failure> {
     .map_err(|e| Failure::data(format!("the last run's data cannot be read: {}", chain(&e))))?;
     let control: Arc<dyn Control> = Arc::clone(&engine) as _;
     let shutdown = CancellationToken::new();
+    let sign_in = people::sign_in(&db, &dir, demo).await?;
+    let setup_token = sign_in.setup_token.clone();
     let state = AppState {
         db: db.clone(),
         control: Arc::clone(&control),
@@ -115,6 +118,7 @@ pub async fn serve(config: Config, demo: bool) -> Result<Running, Failure> {
         shutdown: shutdown.clone(),
         timing: Timing::default(),
         http: HttpConfig::default(),
+        sign_in,
     };
     let bound = match argus_api::bind(state, &config.listen) {
         Ok(bound) => bound,
@@ -123,6 +127,9 @@ pub async fn serve(config: Config, demo: bool) -> Result<Running, Failure> {
             return Err(Failure { code: 3, message: chain(&e) });
         }
     };
+    if let Some(token) = setup_token {
+        say(&format!("setup token: {}", token.expose()))?;
+    }
     if demo {
         furnish(&db, control.as_ref(), clock.as_ref()).await?;
     }
@@ -160,7 +167,7 @@ fn describer(ai: Option<&AiConfig>, clock: &Arc<dyn Clock>) -> Result<Arc<dyn De
     Ok(Arc::new(Chain::new(providers, Arc::clone(clock))))
 }
 
-/// The demo's camera and key.
+/// The demo's camera, key and admin.
 async fn furnish(db: &Database, control: &dyn Control, clock: &dyn Clock) -> Result<(), Failure> {
     let failed = |e: &dyn std::fmt::Display| Failure::running(format!("the demo cannot be set up: {e}"));
     let fields = CameraFields { motion_cooldown: 0, ..CameraFields::new("Demo", SourceType::Test) };
@@ -168,5 +175,6 @@ async fn furnish(db: &Database, control: &dyn Control, clock: &dyn Clock) -> Res
     control.camera_create(camera).await.map_err(|e| failed(&e))?;
     let new = NewApiKey::check("demo", &[Scope::Admin], None, 10_000, clock.now()).map_err(|e| failed(&e))?;
     let (_, key) = argus_api::api_keys::mint(db, new, None, clock.now()).await.map_err(|e| failed(&e))?;
-    say(&format!("api key: {}", key.expose()))
+    say(&format!("api key: {}", key.expose()))?;
+    people::demo_admin(db, clock).await
 }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, ensure};
 use argus_ai::{Builtin, Chain, OPENAI_BASE_URL, OpenAi, OpenAiConfig, OpenAiKind, Provider};
 use argus_core::camera::AnalysisMode;
-use argus_core::describe::{DescribeFrame, DescribeRequest, EventFacts};
+use argus_core::describe::{DescribeFrame, DescribeRequest, EventFacts, ProviderChoice};
 use argus_core::event::DetectionType;
 use argus_core::ports::Describer;
 use argus_core::{Clock, Secret, Timestamp};
@@ -94,6 +94,7 @@ async fn main() -> anyhow::Result<()> {
             language: args.language,
             timezone: "UTC".into(),
             mode: AnalysisMode::SingleFrame,
+            choice: ProviderChoice::default(),
         })
         .await;
 

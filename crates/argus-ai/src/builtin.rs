@@ -84,6 +84,10 @@ impl Provider for Builtin {
         true
     }
 
+    fn costs(&self) -> bool {
+        false
+    }
+
     async fn call(&self, request: &DescribeRequest, _budget: Duration) -> DescribeOutcome {
         let started = Instant::now();
         let description = Description {
@@ -398,6 +402,7 @@ mod tests {
             language: "de".into(),
             timezone: "UTC".into(),
             mode: argus_core::camera::AnalysisMode::MultiFrame,
+            choice: argus_core::describe::ProviderChoice::default(),
         };
         let outcome = Builtin::new().call(&request, Duration::ZERO).await;
         let description = outcome.result.unwrap();

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use argus_core::Clock;
 use argus_core::describe::{
-    CallRecord, DescribeError, DescribeFailure, DescribeOutcome, DescribeRequest, FallbackStep,
+    CallRecord, DescribeError, DescribeFailure, DescribeOutcome, DescribeRequest, FallbackStep, ProviderInfo,
 };
+use argus_core::event::StatusReason;
 use argus_core::ports::Describer;
 use async_trait::async_trait;
 
@@ -64,6 +65,9 @@ impl Chain {
         request: &DescribeRequest,
         left: Duration,
     ) -> Result<Admission<'a>, DescribeError> {
+        if let Some(limit) = request.choice.spent.filter(|_| link.provider.costs()) {
+            return Err(failure(DescribeFailure::Quota, format!("passed over: {}", spent(limit))));
+        }
         if request.frames.is_empty() && link.provider.needs_pictures() {
             return Err(failure(DescribeFailure::InvalidAnswer, "passed over: it needs pictures, and there are none"));
         }
@@ -100,12 +104,22 @@ impl Describer for Chain {
         self.links.iter().all(|link| link.provider.needs_pictures())
     }
 
+    fn providers(&self) -> Vec<ProviderInfo> {
+        let info = |link: &Link| ProviderInfo {
+            id: link.provider.id(),
+            name: link.provider.name().to_owned(),
+            costs: link.provider.costs(),
+        };
+        self.links.iter().map(info).collect()
+    }
+
     async fn describe(&self, request: &DescribeRequest) -> DescribeOutcome {
         let begun = tokio::time::Instant::now();
         let mut path: Vec<FallbackStep> = Vec::new();
         // The failed call whose record becomes the outcome's when all fail, and its step in the path.
         let mut last: Option<(CallRecord, DescribeError, usize)> = None;
-        for link in &self.links {
+        let wanted = |link: &&Link| request.choice.only.as_deref().is_none_or(|name| link.provider.name() == name);
+        for link in self.links.iter().filter(wanted) {
             let provider = &link.provider;
             let left = self.deadline.saturating_sub(begun.elapsed());
             let admission = match self.admit(link, request, left) {
@@ -138,7 +152,7 @@ impl Describer for Chain {
             path.push(step(&**provider, &error, latency_ms));
             last = Some((record, error, path.len() - 1));
         }
-        all_failed(path, last, self.links.last())
+        all_failed(path, last, self.links.iter().rfind(|link| wanted(link)))
     }
 }
 
@@ -165,6 +179,15 @@ fn all_failed(
     };
     record.fallback_path = path;
     DescribeOutcome { record, result: Err(error) }
+}
+
+/// A limit that is used up, in words.
+fn spent(limit: StatusReason) -> &'static str {
+    match limit {
+        StatusReason::BudgetDaily => "it may cost money, and the day's budget is spent",
+        StatusReason::BudgetMonthly => "it may cost money, and the month's budget is spent",
+        _ => "it may cost money",
+    }
 }
 
 fn step(provider: &dyn Provider, error: &DescribeError, latency_ms: u32) -> FallbackStep {

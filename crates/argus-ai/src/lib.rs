@@ -18,7 +18,7 @@
 //!
 //! use argus_ai::{Builtin, Chain, OpenAi, OpenAiConfig, OpenAiKind};
 //! use argus_core::camera::AnalysisMode;
-//! use argus_core::describe::{DescribeRequest, EventFacts};
+//! use argus_core::describe::{DescribeRequest, EventFacts, ProviderChoice};
 //! use argus_core::event::DetectionType;
 //! use argus_core::ports::Describer;
 //! use argus_core::{ManualClock, Timestamp};
@@ -47,6 +47,7 @@
 //!         language: "en".into(),
 //!         timezone: "UTC".into(),
 //!         mode: AnalysisMode::MultiFrame,
+//!         choice: ProviderChoice::default(),
 //!     })
 //!     .await;
 //! assert_eq!(

@@ -198,6 +198,10 @@ impl Provider for OpenAi {
         true
     }
 
+    fn costs(&self) -> bool {
+        !self.prices.is_free()
+    }
+
     async fn call(&self, request: &DescribeRequest, budget: Duration) -> DescribeOutcome {
         let prompt = Prompt::new(request);
         let mut record = CallRecord { prompt: prompt.text(), ..record_of(self) };

@@ -22,6 +22,12 @@ impl Prices {
         Some(part(tokens_input, self.input_per_million)? + part(tokens_output, self.output_per_million)?)
     }
 
+    /// Whether nothing is paid, as far as it is known: an unknown price may be any.
+    #[must_use]
+    pub fn is_free(&self) -> bool {
+        *self == Self::FREE
+    }
+
     /// Refuses what is no price.
     pub(crate) fn check(&self) -> Result<(), Invalid> {
         for (name, price) in
@@ -47,6 +53,7 @@ mod tests {
         assert_eq!(Prices { output_per_million: None, ..prices }.cost(Some(1), Some(1)), None);
         assert_eq!(Prices::default().cost(Some(1), Some(1)), None);
         assert_eq!(Prices::FREE.cost(Some(7), Some(9)), Some(0.0));
+        assert!(Prices::FREE.is_free() && !prices.is_free() && !Prices::default().is_free());
     }
 
     #[test]

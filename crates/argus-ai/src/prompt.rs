@@ -144,6 +144,7 @@ fn local(at: Timestamp, timezone: &str) -> String {
 #[cfg(test)]
 mod tests {
     use argus_core::camera::AnalysisMode;
+    use argus_core::describe::ProviderChoice;
     use bytes::Bytes;
 
     use super::*;
@@ -171,6 +172,7 @@ mod tests {
             language: "de".into(),
             timezone: "Europe/Berlin".into(),
             mode: AnalysisMode::MultiFrame,
+            choice: ProviderChoice::default(),
         }
     }
 

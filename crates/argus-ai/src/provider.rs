@@ -31,6 +31,11 @@ pub trait Provider: Send + Sync {
         false
     }
 
+    /// Whether a call costs money, or may: only a provider that is known to be free does not.
+    fn costs(&self) -> bool {
+        true
+    }
+
     /// Describes within `budget` and within its own limit of time; the outcome is complete even when time runs out.
     async fn call(&self, request: &DescribeRequest, budget: Duration) -> DescribeOutcome;
 }

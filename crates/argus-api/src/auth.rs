@@ -1,4 +1,5 @@
-//! Who calls, and whether they may: API keys. The permission that a route needs is a type in its handler's signature.
+//! Who calls, and whether they may: API keys and users. The permission that a route needs is a type in its handler's
+//! signature.
 
 use std::future::Future;
 use std::marker::PhantomData;
@@ -8,17 +9,21 @@ use actix_web::dev::Payload;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::{FromRequest, HttpMessage as _, HttpRequest};
 use argus_core::api_key::{ApiKey, Scope};
+use argus_core::user::User;
+use argus_core::{SessionId, UserId};
 use sha2::{Digest as _, Sha256};
 
 use crate::error::ApiError;
-use crate::peer;
 use crate::rate::Standing;
 use crate::state::{Shared, shared};
+use crate::{cookies, csrf, peer};
 
 /// A permission as a type.
 pub trait Permission: 'static {
     /// What the caller must hold; `None`: being known is enough.
     const NEEDS: Option<Scope>;
+    /// Whether users may who must change their password first.
+    const DESPITE_DUTY: bool = false;
 }
 
 macro_rules! permissions {
@@ -46,15 +51,80 @@ permissions! {
     Admin = Some(Scope::Admin);
 }
 
+/// Every authenticated caller, users who must change their password first among them.
+#[derive(Debug)]
+pub struct DespiteDuty;
+
+impl Permission for DespiteDuty {
+    const NEEDS: Option<Scope> = None;
+    const DESPITE_DUTY: bool = true;
+}
+
 /// SHA-256 of a key: what the database knows it by.
 pub(crate) type KeyHash = [u8; 32];
+
+/// Who somebody turned out to be.
+#[derive(Clone, Debug)]
+pub(crate) enum Identity {
+    /// A program.
+    Key {
+        key: Box<ApiKey>,
+        hash: KeyHash,
+    },
+    /// A person.
+    User {
+        user: Box<User>,
+        session: SessionId,
+    },
+}
+
+/// How an identity can be looked at again later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Credentials {
+    Key(KeyHash),
+    User(SessionId),
+}
+
+impl Identity {
+    /// What it holds; implied permissions need not be in it.
+    pub(crate) fn scopes(&self) -> &[Scope] {
+        match self {
+            Self::Key { key, .. } => &key.scopes,
+            Self::User { user, .. } => user.role.scopes(),
+        }
+    }
+
+    /// Whether it holds a permission, implied ones included.
+    pub(crate) fn may(&self, wanted: Scope) -> bool {
+        self.scopes().iter().any(|s| s.gives(wanted))
+    }
+
+    pub(crate) fn credentials(&self) -> Credentials {
+        match self {
+            Self::Key { hash, .. } => Credentials::Key(*hash),
+            Self::User { session, .. } => Credentials::User(*session),
+        }
+    }
+
+    /// Whether a password must be changed before anything else.
+    pub(crate) fn has_duty(&self) -> bool {
+        matches!(self, Self::User { user, .. } if user.must_change_password)
+    }
+
+    /// Refuses what needs another password first.
+    pub(crate) fn without_duty(self) -> Result<Self, ApiError> {
+        if self.has_duty() { Err(ApiError::Refused(DUTY)) } else { Ok(self) }
+    }
+}
+
+const DUTY: &str = "the password must be changed first";
 
 /// An authenticated caller who holds the permission `P`. First argument of every handler that is not open, so that
 /// nothing of the request is looked at before.
 #[derive(Debug)]
 pub struct Caller<P: Permission> {
-    key: ApiKey,
-    hash: KeyHash,
+    identity: Identity,
+    by_cookie: bool,
     permission: PhantomData<P>,
 }
 
@@ -62,12 +132,40 @@ impl<P: Permission> Caller<P> {
     /// Whether the caller holds a permission, implied ones included.
     #[must_use]
     pub fn may(&self, wanted: Scope) -> bool {
-        self.key.scopes.iter().any(|s| s.gives(wanted))
+        self.identity.may(wanted)
     }
 
-    /// How the credentials can be looked at again later.
-    pub(crate) fn credentials(&self) -> (ApiKey, KeyHash) {
-        (self.key.clone(), self.hash)
+    /// The user who calls; `None` when it is a program.
+    #[must_use]
+    pub fn user_id(&self) -> Option<UserId> {
+        match &self.identity {
+            Identity::User { user, .. } => Some(user.id),
+            Identity::Key { .. } => None,
+        }
+    }
+
+    pub(crate) fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// Whether a browser sent the credentials by itself.
+    pub(crate) fn is_by_cookie(&self) -> bool {
+        self.by_cookie
+    }
+
+    async fn of(req: HttpRequest) -> Result<Self, ApiError> {
+        let Known { identity, by_cookie } = authenticate(&req).await?;
+        admit_if_key(&req, &identity)?;
+        if by_cookie {
+            csrf::check(&req)?;
+        }
+        if identity.has_duty() && !P::DESPITE_DUTY {
+            return Err(ApiError::Refused(DUTY));
+        }
+        match P::NEEDS {
+            Some(needed) if !identity.may(needed) => Err(ApiError::Forbidden(needed)),
+            _ => Ok(Self { identity, by_cookie, permission: PhantomData }),
+        }
     }
 }
 
@@ -76,14 +174,28 @@ impl<P: Permission> FromRequest for Caller<P> {
     type Future = Pin<Box<dyn Future<Output = Result<Self, ApiError>>>>;
 
     fn from_request(req: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let req = req.clone();
+        Box::pin(Self::of(req.clone()))
+    }
+}
+
+/// A signed-in user who holds the permission `P`; programs are refused.
+#[derive(Debug)]
+pub struct UserCaller<P: Permission = AnyCaller> {
+    pub(crate) user: User,
+    pub(crate) session: SessionId,
+    permission: PhantomData<P>,
+}
+
+impl<P: Permission> FromRequest for UserCaller<P> {
+    type Error = ApiError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, ApiError>>>>;
+
+    fn from_request(req: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let caller = Caller::<P>::of(req.clone());
         Box::pin(async move {
-            let (key, hash) = authenticate(&req).await?;
-            admit(&req, &key)?;
-            let caller = Self { key, hash, permission: PhantomData };
-            match P::NEEDS {
-                Some(needed) if !caller.may(needed) => Err(ApiError::Forbidden(needed)),
-                _ => Ok(caller),
+            match caller.await?.identity {
+                Identity::User { user, session } => Ok(Self { user: *user, session, permission: PhantomData }),
+                Identity::Key { .. } => Err(ApiError::Refused("this needs a signed-in user, not an API key")),
             }
         })
     }
@@ -91,7 +203,7 @@ impl<P: Permission> FromRequest for Caller<P> {
 
 /// Who calls an open endpoint: bad credentials count as none there.
 #[derive(Debug)]
-pub(crate) struct MaybeCaller(pub(crate) Option<ApiKey>);
+pub(crate) struct MaybeCaller(pub(crate) Option<Identity>);
 
 impl FromRequest for MaybeCaller {
     type Error = ApiError;
@@ -100,25 +212,91 @@ impl FromRequest for MaybeCaller {
     fn from_request(req: &HttpRequest, _: &mut Payload) -> Self::Future {
         let req = req.clone();
         Box::pin(async move {
-            let Ok((key, _)) = authenticate(&req).await else { return Ok(Self(None)) };
-            admit(&req, &key)?;
-            Ok(Self(Some(key)))
+            let Ok(known) = authenticate(&req).await else { return Ok(Self(None)) };
+            admit_if_key(&req, &known.identity)?;
+            Ok(Self(Some(known.identity)))
         })
     }
 }
 
+/// Who it is, and by what.
+struct Known {
+    identity: Identity,
+    by_cookie: bool,
+}
+
 /// Finds out whose request it is. The first kind of credentials that is present decides.
-async fn authenticate(req: &HttpRequest) -> Result<(ApiKey, KeyHash), ApiError> {
+async fn authenticate(req: &HttpRequest) -> Result<Known, ApiError> {
     const WRONG: ApiError = ApiError::Unauthenticated("the API key is wrong, expired or revoked");
     if let Some(value) = req.headers().get("x-api-key") {
         let hash = hash_of(value).ok_or(WRONG)?;
         let shared = shared(req);
         let key = current_key(shared, &hash).await?.ok_or(WRONG)?;
-        return Ok((key, hash));
+        return Ok(Known { identity: Identity::Key { key: Box::new(key), hash }, by_cookie: false });
     }
-    let bearer = req.headers().get(header::AUTHORIZATION).is_some_and(|v| is_bearer(v.as_bytes()));
-    let reason = if bearer { "the access token is wrong or expired" } else { "credentials are missing" };
-    Err(ApiError::Unauthenticated(reason))
+    let (token, by_cookie) = match bearer(req) {
+        Some(token) => (Some(token.to_owned()), false),
+        None => (cookies::read(req, cookies::ACCESS), true),
+    };
+    let token = token.ok_or(ApiError::Unauthenticated("credentials are missing"))?;
+    let identity = user_of_token(shared(req), &token).await?;
+    let identity = identity.ok_or(ApiError::Unauthenticated("the access token is wrong, expired or revoked"))?;
+    Ok(Known { identity, by_cookie })
+}
+
+/// The user of an access token whose session goes on.
+async fn user_of_token(shared: &Shared, token: &str) -> Result<Option<Identity>, ApiError> {
+    let now = shared.state.clock.now();
+    let Some((owner, session)) = shared.accounts.access.read(token, now) else { return Ok(None) };
+    let identity = current_user(shared, session).await?;
+    Ok(identity.filter(|i| matches!(i, Identity::User { user, .. } if user.id == owner)))
+}
+
+/// The user of a session, when both go on.
+async fn current_user(shared: &Shared, id: SessionId) -> Result<Option<Identity>, ApiError> {
+    let now = shared.state.clock.now();
+    let Some((session, user)) = shared.state.db.session_get(id, now).await? else { return Ok(None) };
+    if !user.is_active {
+        return Ok(None);
+    }
+    shared.accounts.activity.seen(&session, now);
+    Ok(Some(Identity::User { user: Box::new(user), session: id }))
+}
+
+/// Who credentials stand for now; `None` when they have ended.
+pub(crate) async fn current(shared: &Shared, credentials: Credentials) -> Result<Option<Identity>, ApiError> {
+    match credentials {
+        Credentials::Key(hash) => {
+            let key = current_key(shared, &hash).await?;
+            Ok(key.map(|key| Identity::Key { key: Box::new(key), hash }))
+        }
+        Credentials::User(session) => current_user(shared, session).await,
+    }
+}
+
+/// The access token of the header `Authorization`; other schemes are ignored.
+pub(crate) fn bearer(req: &HttpRequest) -> Option<&str> {
+    let value = req.headers().get(header::AUTHORIZATION)?.as_bytes();
+    // What is no text is a token all the same, and a wrong one.
+    is_bearer(value).then(|| value.get(7..).and_then(|t| std::str::from_utf8(t).ok()).unwrap_or_default().trim())
+}
+
+/// The session of the token that the request bears, if that is good; of `Authorization`, else of the cookie.
+pub(crate) async fn session_of_request(req: &HttpRequest) -> Result<Option<SessionId>, ApiError> {
+    let token = bearer(req).map(str::to_owned).or_else(|| cookies::read(req, cookies::ACCESS));
+    let Some(token) = token else { return Ok(None) };
+    match user_of_token(shared(req), &token).await? {
+        Some(Identity::User { session, .. }) => Ok(Some(session)),
+        _ => Ok(None),
+    }
+}
+
+/// Counts the request when a program makes it.
+fn admit_if_key(req: &HttpRequest, identity: &Identity) -> Result<(), ApiError> {
+    match identity {
+        Identity::Key { key, .. } => admit(req, key),
+        Identity::User { .. } => Ok(()),
+    }
 }
 
 /// The key with this hash, when it is neither revoked nor expired now.

@@ -57,6 +57,14 @@ impl Body {
         }
     }
 
+    /// Reads a JSON value where none is needed: without one it is an empty object.
+    pub(crate) async fn json_or_empty(self) -> Result<Json, ApiError> {
+        match self.read().await? {
+            Some(bytes) => parse(&bytes),
+            None => Ok(Json::Object(serde_json::Map::new())),
+        }
+    }
+
     /// For endpoints that take no body: none and `{}` will do.
     pub(crate) async fn none(self) -> Result<(), ApiError> {
         let Some(bytes) = self.read().await? else { return Ok(()) };
@@ -134,6 +142,23 @@ impl<T> Decoded<T> {
     /// Adds one fault.
     pub(crate) fn fault(&mut self, field: &str, reason: &str) {
         self.add(Invalid::new(field, reason).into());
+    }
+
+    /// Adds the fault of a required text that is absent, or whose length is wrong.
+    pub(crate) fn text(&mut self, field: &str, value: Option<&str>, length: std::ops::RangeInclusive<usize>) {
+        match value.map(|v| (v.contains('\0'), v.chars().count())) {
+            None => self.fault(field, "is required"),
+            Some((true, _)) => self.fault(field, "contains the character U+0000"),
+            Some((false, n)) if !length.contains(&n) => {
+                self.fault(field, &format!("has {n} characters, allowed are {} to {}", length.start(), length.end()));
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// Whether a field at the top has a fault.
+    pub(crate) fn has(&self, field: &str) -> bool {
+        self.roots.contains(field)
     }
 
     /// The value, when nothing was found.
@@ -327,6 +352,12 @@ impl<T> Patch<T> {
             Self::Null => Patch::Null,
             Self::Value(value) => Patch::Value(f(value)),
         }
+    }
+}
+
+impl Deserr<Faulty> for argus_core::Secret {
+    fn deserialize_from_value<V: IntoValue>(value: Value<V>, place: ValuePointerRef<'_>) -> Result<Self, Faulty> {
+        <String as Deserr<Faulty>>::deserialize_from_value(value, place).map(Self::new)
     }
 }
 

@@ -9,6 +9,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use argus_core::CameraId;
 use argus_core::camera::{Camera, CameraConfig, SourceType};
 use argus_core::ports::{ControlError, Probe};
+use argus_core::settings::MotionDefaults;
 use argus_core::status::{CameraLive, CameraState, CameraStatus};
 use argus_db::{CameraFilter, DbError};
 use serde_json::Value;
@@ -105,13 +106,13 @@ pub(crate) async fn list(
 /// # Errors
 /// `Malformed` when it is no JSON, `Invalid` with every fault.
 pub fn config_of_json(text: &[u8]) -> Result<CameraConfig, ApiError> {
-    config_of(crate::body::parse(text)?)
+    config_of(crate::body::parse(text)?, &MotionDefaults::default())
 }
 
 /// Checks types and rules of a new camera, and tells every fault of both.
-fn config_of(body: Value) -> Result<CameraConfig, ApiError> {
+fn config_of(body: Value, defaults: &MotionDefaults) -> Result<CameraConfig, ApiError> {
     let decoded = decode::<CameraUpdate>(body);
-    match (decoded.value.clone().create(), decoded.is_sound()) {
+    match (decoded.value.clone().create(defaults), decoded.is_sound()) {
         (Ok(config), true) => Ok(config),
         (checked, _) => Err(decoded.with(checked.err().unwrap_or_default()).into()),
     }
@@ -142,7 +143,7 @@ pub(crate) async fn create(
 ) -> Result<HttpResponse, ApiError> {
     let body = body.json().await?;
     Query::parse(req.query_string())?.done()?;
-    let config = config_of(body)?;
+    let config = config_of(body, &shared.state.control.settings().motion_defaults)?;
     let camera = shared.control(|c| async move { c.camera_create(config).await }).await?;
     let place = paths::CAMERA.replace("{id}", &camera.id.to_string());
     Ok(HttpResponse::Created().insert_header((header::LOCATION, place)).json(view(&shared, camera)))

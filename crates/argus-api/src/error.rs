@@ -97,6 +97,24 @@ pub enum ApiError {
     /// Serving failed.
     #[error("serving failed")]
     Serve(#[source] std::io::Error),
+    /// The caller may not, for another reason than a missing permission.
+    #[error("{0}")]
+    Refused(&'static str),
+    /// The present state does not allow it.
+    #[error("{0}")]
+    Conflict(&'static str),
+    /// Too many wrong passwords or tokens.
+    #[error("too many failures. Retry after {retry_after_s} seconds.")]
+    TooManyFailures {
+        /// Until the next attempt is looked at, whole seconds.
+        retry_after_s: u64,
+    },
+    /// Too many ask for the same costly thing.
+    #[error("{0}")]
+    Busy(&'static str),
+    /// A hash, token or random number could not be made.
+    #[error("a secret could not be made")]
+    Secrecy(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 impl Classify for ApiError {
@@ -112,7 +130,11 @@ impl Classify for ApiError {
             Self::Control(e) => e.class(),
             Self::Db(e) => e.class(),
             Self::Media(_) | Self::Json(_) | Self::Metrics(_) | Self::Panicked | Self::Serve(_) => ErrorClass::Internal,
-            Self::Bind { .. } => ErrorClass::Unavailable,
+            Self::Bind { .. } | Self::Busy(_) => ErrorClass::Unavailable,
+            Self::Refused(_) => ErrorClass::Forbidden,
+            Self::Conflict(_) => ErrorClass::Conflict,
+            Self::TooManyFailures { .. } => ErrorClass::RateLimited,
+            Self::Secrecy(_) => ErrorClass::Internal,
         }
     }
 }
@@ -194,8 +216,12 @@ impl ResponseError for ApiError {
                 answer.insert_header((header::UPGRADE, "websocket"));
                 answer.insert_header((header::SEC_WEBSOCKET_VERSION, "13"));
             }
-            Self::RateLimited { retry_after_s, .. } => {
+            Self::RateLimited { retry_after_s, .. } | Self::TooManyFailures { retry_after_s } => {
                 answer.insert_header((header::RETRY_AFTER, retry_after_s.to_string()));
+            }
+            Self::Control(ControlError::Exhausted { retry_after, .. }) => {
+                let seconds = retry_after.as_secs() + u64::from(retry_after.subsec_nanos() > 0);
+                answer.insert_header((header::RETRY_AFTER, seconds.max(1).to_string()));
             }
             _ if body.status_code == 503 || body.status_code == 429 => {
                 answer.insert_header((header::RETRY_AFTER, RETRY_S.to_string()));

@@ -1,6 +1,7 @@
 //! Events and their media (contract 8).
 
 mod filter;
+mod reanalyse;
 
 use actix_web::web::{Data, Json};
 use actix_web::{HttpRequest, HttpResponse};
@@ -22,6 +23,8 @@ use crate::query::Query;
 use crate::state::Shared;
 
 pub(crate) use filter::EventQuery;
+pub use reanalyse::{QueuedStatus, ReanalysisQueued};
+pub(crate) use reanalyse::{__path_reanalyse, __path_reanalyze, reanalyse, reanalyze};
 
 const WHAT: &str = "event";
 

@@ -6,7 +6,7 @@ use argus_core::journal::{Message, MessageType};
 use argus_db::JournalBounds;
 use serde_json::json;
 
-use crate::auth::{Caller, Permission};
+use crate::auth::Identity;
 use crate::error::ApiError;
 use crate::query::Query;
 
@@ -14,7 +14,7 @@ use crate::query::Query;
 ///
 /// # Errors
 /// `Forbidden` when one is named that the caller may not see; what cannot be read is a fault of the query.
-pub(crate) fn types<P: Permission>(caller: &Caller<P>, query: &mut Query) -> Result<Vec<MessageType>, ApiError> {
+pub(crate) fn types(caller: &Identity, query: &mut Query) -> Result<Vec<MessageType>, ApiError> {
     let may = |kind: MessageType| kind.needs().is_none_or(|scope| caller.may(scope));
     let named = query.names::<MessageType>("types");
     if let Some(scope) = named.iter().filter(|&&kind| !may(kind)).find_map(|kind| kind.needs()) {
@@ -24,9 +24,9 @@ pub(crate) fn types<P: Permission>(caller: &Caller<P>, query: &mut Query) -> Res
     Ok(MessageType::ALL.iter().copied().filter(wanted).collect())
 }
 
-/// Types that these scopes may not see any more.
-pub(crate) fn still_allowed(types: &[MessageType], scopes: &[Scope]) -> bool {
-    types.iter().all(|kind| kind.needs().is_none_or(|wanted| scopes.iter().any(|s| s.gives(wanted))))
+/// A permission that these types need and these scopes do not give any more.
+pub(crate) fn lost(types: &[MessageType], scopes: &[Scope]) -> Option<Scope> {
+    types.iter().filter_map(|kind| kind.needs()).find(|&wanted| !scopes.iter().any(|s| s.gives(wanted)))
 }
 
 /// The position `after`, a number from 0 on.

@@ -9,7 +9,7 @@ use serde::Serialize;
 use tokio::time::{Instant, timeout_at};
 use utoipa::ToSchema;
 
-use crate::auth::{AnyCaller, Caller};
+use crate::auth::{self, AnyCaller, Caller};
 use crate::error::ApiError;
 use crate::feed;
 use crate::paths;
@@ -62,7 +62,7 @@ pub(crate) async fn journal(
     req: HttpRequest,
 ) -> Result<Json<JournalView>, ApiError> {
     let mut query = Query::parse(req.query_string())?;
-    let types = feed::types(&caller, &mut query)?;
+    let types = feed::types(caller.identity(), &mut query)?;
     let after = feed::after(&mut query);
     let number = |n: Option<i64>, default| n.and_then(|n| u32::try_from(n).ok()).unwrap_or(default);
     let limit = number(query.int("limit", 1..=500), 100);
@@ -78,6 +78,7 @@ pub(crate) async fn journal(
     if let Some(gap) = items.first() {
         after = gap.seq;
     }
+    let mut has_waited = false;
     let free = limit.saturating_sub(u32::from(!items.is_empty()));
     loop {
         let newest = *news.borrow_and_update();
@@ -91,6 +92,14 @@ pub(crate) async fn journal(
             items.extend(found);
         }
         let last_seq = newest.max(after).max(bounds.newest);
+        if has_waited && !items.is_empty() {
+            // Who may not see it any more gets nothing that came meanwhile.
+            let now = auth::current(&shared, caller.identity().credentials()).await?;
+            let now = now.ok_or(ApiError::Unauthenticated("the credentials have ended"))?.without_duty()?;
+            if let Some(lost) = feed::lost(&types, now.scopes()) {
+                return Err(ApiError::Forbidden(lost));
+            }
+        }
         if !items.is_empty() || wait == 0 || shutdown.is_cancelled() {
             return Ok(Json(JournalView { items, next_after: after, last_seq }));
         }
@@ -98,6 +107,7 @@ pub(crate) async fn journal(
             woken = timeout_at(until, news.changed()) => matches!(woken, Ok(Ok(()))),
             () = shutdown.cancelled() => false,
         };
+        has_waited = true;
         if !woken {
             return Ok(Json(JournalView { items, next_after: after, last_seq }));
         }

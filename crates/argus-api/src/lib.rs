@@ -17,14 +17,21 @@
 //! ```
 
 mod access;
+mod access_log;
+pub mod account;
+mod activity;
 pub mod api_keys;
+mod attempts;
 pub mod auth;
 mod body;
 pub mod cameras;
+mod cookies;
+mod csrf;
 mod docs;
 mod error;
 pub mod events;
 mod feed;
+mod grant;
 pub mod health;
 mod http_config;
 mod ids;
@@ -34,18 +41,24 @@ mod media;
 mod metrics;
 pub mod openapi;
 mod outer;
+mod passwords;
 pub mod paths;
 mod peer;
 mod query;
+mod random;
 mod rate;
 mod request_id;
 mod routes;
 mod serve;
+pub mod settings;
+pub mod sign_in;
 mod state;
+mod tickets;
 mod usage;
+pub mod users;
 mod ws;
 
 pub use error::{ApiError, ErrorBody, FieldError};
 pub use http_config::{HttpConfig, Origin, TlsFiles, network};
 pub use serve::{Bound, bind};
-pub use state::{AppState, Timing};
+pub use state::{AppState, SignIn, Timing};

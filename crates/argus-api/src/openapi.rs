@@ -15,7 +15,7 @@ use utoipa::{Modify, OpenApi};
 
 use crate::error::{ApiError, ErrorBody, FieldError};
 use crate::query::Query;
-use crate::{cameras, docs, events, health, journal, metrics, paths, ws};
+use crate::{account, cameras, docs, events, health, journal, metrics, paths, settings, sign_in, users, ws};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -32,14 +32,20 @@ use crate::{cameras, docs, events, health, journal, metrics, paths, ws};
     paths(
         cameras::list, cameras::create, cameras::get, cameras::update, cameras::delete, cameras::start, cameras::stop,
         cameras::status, cameras::snapshot, cameras::test,
-        events::list, events::get, events::delete, events::thumbnail, events::frame, events::clip, events::analyses,
-        journal::journal, ws::ws, health::health,
+        events::list, events::get, events::delete, events::reanalyse, events::reanalyze, events::thumbnail, events::frame, events::clip, events::analyses,
+        sign_in::setup_status, sign_in::setup, sign_in::login, sign_in::refresh, sign_in::logout,
+        account::me, account::change_password, account::sessions, account::end_others, account::end_one,
+        account::ws_ticket,
+        users::list, users::create, users::get, users::update, users::delete, users::reset_password,
+        journal::journal, ws::ws, health::health, settings::get, settings::put,
         docs::swagger, docs::redoc, document, metrics::metrics
     ),
     components(schemas(ErrorBody, FieldError)),
     tags(
         (name = "cameras", description = "Where pictures come from"),
         (name = "events", description = "What was seen"),
+        (name = "auth", description = "Signing in and out"),
+        (name = "users", description = "Who may sign in"),
         (name = "live", description = "What happens now"),
         (name = "system", description = "The server itself")
     ),

@@ -14,7 +14,7 @@ use argus_core::chain;
 use futures_util::FutureExt as _;
 use tracing::Instrument as _;
 
-use crate::access;
+use crate::access_log;
 use crate::auth::Rated;
 use crate::error::{ApiError, ErrorBody};
 use crate::metrics::NO_ROUTE;
@@ -35,7 +35,7 @@ pub(crate) async fn outer<B: MessageBody + 'static>(
         if let Some(shared) = &shared {
             shared.metrics.answered(&method, route, status, elapsed);
         }
-        access::line(&id, &method, route, status, elapsed);
+        access_log::line(&id, &method, route, status, elapsed);
     };
     // Every line that is logged on the way to the answer has the request's id by this. Of the highest level, so that no
     // filter that lets a line through takes its id away.

@@ -8,6 +8,8 @@ macro_rules! api {
 
 /// Everything that is not at the root lies below this.
 pub const API: &str = "/api/v1";
+/// The refresh cookie is sent below this only.
+pub const AUTH: &str = "/api/v1/auth";
 
 api! {
     /// The cameras.
@@ -28,6 +30,10 @@ api! {
     EVENTS = "/events";
     /// One event.
     EVENT = "/events/{id}";
+    /// Asks for another description of it.
+    EVENT_REANALYSE = "/events/{id}/reanalyse";
+    /// The same, as it is spelt elsewhere.
+    EVENT_REANALYZE = "/events/{id}/reanalyze";
     /// Its small picture.
     EVENT_THUMBNAIL = "/events/{id}/thumbnail";
     /// One of the pictures that the describer was given.
@@ -36,10 +42,38 @@ api! {
     EVENT_CLIP = "/events/{id}/clip";
     /// The receipts of its descriptions.
     EVENT_ANALYSES = "/events/{id}/analyses";
+    /// Whether the first user is still missing.
+    SETUP_STATUS = "/auth/setup-status";
+    /// Makes the first user.
+    SETUP = "/auth/setup";
+    /// Begins a session.
+    LOGIN = "/auth/login";
+    /// Goes on with it.
+    REFRESH = "/auth/refresh";
+    /// Ends it.
+    LOGOUT = "/auth/logout";
+    /// Who the caller is.
+    ME = "/auth/me";
+    /// Another password for the caller.
+    CHANGE_PASSWORD = "/auth/change-password";
+    /// The caller's sessions.
+    SESSIONS = "/auth/sessions";
+    /// One of them.
+    SESSION = "/auth/sessions/{id}";
+    /// One-time tickets for live messages by WebSocket.
+    WS_TICKET = "/auth/ws-ticket";
+    /// The users.
+    USERS = "/users";
+    /// One user.
+    USER = "/users/{id}";
+    /// A temporary password for a user.
+    RESET_PASSWORD = "/users/{id}/reset-password";
     /// Live messages by long poll.
     JOURNAL = "/journal";
     /// Health of the server.
     HEALTH = "/system/health";
+    /// What people set.
+    SETTINGS = "/system/settings";
 }
 
 /// Live messages by WebSocket.

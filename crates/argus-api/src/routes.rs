@@ -7,7 +7,7 @@ use actix_web::web::{self, ServiceConfig};
 use actix_web::{FromRequest, Resource, Responder};
 
 use crate::error::ApiError;
-use crate::{cameras, docs, events, health, journal, metrics, openapi, paths, ws};
+use crate::{account, cameras, docs, events, health, journal, metrics, openapi, paths, settings, sign_in, users, ws};
 
 /// Registers every route. Fixed names come before the ids that they compete with.
 pub(crate) fn configure(config: &mut ServiceConfig) {
@@ -20,12 +20,28 @@ pub(crate) fn configure(config: &mut ServiceConfig) {
     Route::at(paths::CAMERA_STATUS).get(cameras::status).register(config);
     Route::at(paths::EVENTS).get(events::list).register(config);
     Route::at(paths::EVENT).get(events::get).delete(events::delete).register(config);
+    Route::at(paths::EVENT_REANALYSE).post(events::reanalyse).register(config);
+    Route::at(paths::EVENT_REANALYZE).post(events::reanalyze).register(config);
     Route::at(paths::EVENT_THUMBNAIL).get(events::thumbnail).register(config);
     Route::at(paths::EVENT_FRAME).get(events::frame).register(config);
     Route::at(paths::EVENT_CLIP).get(events::clip).register(config);
     Route::at(paths::EVENT_ANALYSES).get(events::analyses).register(config);
+    Route::at(paths::SETUP_STATUS).get(sign_in::setup_status).register(config);
+    Route::at(paths::SETUP).post(sign_in::setup).register(config);
+    Route::at(paths::LOGIN).post(sign_in::login).register(config);
+    Route::at(paths::REFRESH).post(sign_in::refresh).register(config);
+    Route::at(paths::LOGOUT).post(sign_in::logout).register(config);
+    Route::at(paths::ME).get(account::me).register(config);
+    Route::at(paths::CHANGE_PASSWORD).post(account::change_password).register(config);
+    Route::at(paths::SESSIONS).get(account::sessions).delete(account::end_others).register(config);
+    Route::at(paths::SESSION).delete(account::end_one).register(config);
+    Route::at(paths::WS_TICKET).post(account::ws_ticket).register(config);
+    Route::at(paths::USERS).get(users::list).post(users::create).register(config);
+    Route::at(paths::USER).get(users::get).put(users::update).delete(users::delete).register(config);
+    Route::at(paths::RESET_PASSWORD).post(users::reset_password).register(config);
     Route::at(paths::JOURNAL).get(journal::journal).register(config);
     Route::at(paths::HEALTH).get(health::health).register(config);
+    Route::at(paths::SETTINGS).get(settings::get).put(settings::put).register(config);
     Route::at(paths::WS).get(ws::ws).register(config);
     Route::at(paths::DOCS).get(docs::swagger).register(config);
     Route::at(paths::DOCS_PART).get(docs::swagger_part).register(config);

@@ -15,7 +15,7 @@ use crate::metrics::Metrics;
 use crate::outer::outer;
 use crate::rate::Limiter;
 use crate::routes;
-use crate::state::{AppState, Shared};
+use crate::state::{Accounts, AppState, Shared};
 use crate::usage::Usage;
 
 /// How long requests that are being answered may take once the server stops, seconds.
@@ -77,6 +77,7 @@ impl Bound {
     pub async fn run(self) -> Result<(), ApiError> {
         let (shutdown, timing) = (self.state.shutdown.clone(), self.state.timing);
         let shared = Data::new(Shared {
+            accounts: Accounts::new(&self.state.sign_in),
             state: self.state,
             limiter: Limiter::default(),
             usage: Usage::default(),
@@ -101,10 +102,13 @@ impl Bound {
                 _ = bookkeeping.tick() => {
                     shared.usage.flush(&shared.state.db).await;
                     shared.limiter.sweep(shared.begun.elapsed());
+                    shared.accounts.activity.flush(&shared.state.db).await;
+                    shared.accounts.attempts.sweep(shared.state.clock.now());
                 }
             }
         };
         shared.usage.flush(&shared.state.db).await;
+        shared.accounts.activity.flush_all(&shared.state.db).await;
         served.map_err(ApiError::Serve)
     }
 }

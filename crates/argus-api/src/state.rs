@@ -1,21 +1,28 @@
 //! What every handler can reach.
 
 use std::future::Future;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use actix_web::{HttpRequest, web};
 use argus_core::ports::{Control, ControlError};
-use argus_core::{Clock, Timestamp};
-use argus_db::Database;
+use argus_core::{Clock, Secret, Timestamp};
+use argus_db::{Database, TokenKey};
 use object_store::ObjectStore;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
+use crate::access::AccessTokens;
+use crate::activity::Activity;
+use crate::attempts::Attempts;
 use crate::error::ApiError;
 use crate::http_config::HttpConfig;
 use crate::metrics::Metrics;
+use crate::passwords::Passwords;
 use crate::rate::Limiter;
+use crate::tickets::Tickets;
 use crate::usage::Usage;
 
 /// What the interface is made of: given once, at the start.
@@ -39,6 +46,27 @@ pub struct AppState {
     pub timing: Timing,
     /// Proxies, origins, encryption.
     pub http: HttpConfig,
+    /// Signing in.
+    pub sign_in: SignIn,
+}
+
+/// What signing in needs beside the database.
+#[derive(Clone, Debug)]
+pub struct SignIn {
+    /// Signs access tokens.
+    pub key: TokenKey,
+    /// With it the first user is made. `None`: that can be done from this machine only.
+    pub setup_token: Option<Secret>,
+    /// Where that token also lies; removed with the first user.
+    pub setup_file: Option<PathBuf>,
+}
+
+impl SignIn {
+    /// Without a setup token.
+    #[must_use]
+    pub fn new(key: TokenKey) -> Self {
+        Self { key, setup_token: None, setup_file: None }
+    }
 }
 
 /// Intervals that the contract promises; tests shorten them.
@@ -78,6 +106,31 @@ pub(crate) struct Shared {
     pub(crate) begun: Instant,
     /// The runtime of [`Bound::run`](crate::Bound::run), where the running system lives.
     pub(crate) runtime: tokio::runtime::Handle,
+    pub(crate) accounts: Accounts,
+}
+
+/// What signing in keeps between requests.
+pub(crate) struct Accounts {
+    pub(crate) access: AccessTokens,
+    pub(crate) passwords: Passwords,
+    pub(crate) attempts: Attempts,
+    pub(crate) tickets: Tickets,
+    pub(crate) activity: Activity,
+    /// The setup token has ended.
+    pub(crate) setup_over: AtomicBool,
+}
+
+impl Accounts {
+    pub(crate) fn new(sign_in: &SignIn) -> Self {
+        Self {
+            access: AccessTokens::new(&sign_in.key),
+            passwords: Passwords::default(),
+            attempts: Attempts::default(),
+            tickets: Tickets::default(),
+            activity: Activity::default(),
+            setup_over: AtomicBool::new(false),
+        }
+    }
 }
 
 impl Shared {
@@ -91,12 +144,20 @@ impl Shared {
         Fut: Future<Output = Result<T, ControlError>> + Send + 'static,
         T: Send + 'static,
     {
+        let call = call(Arc::clone(&self.state.control));
+        self.finish(async move { Ok(call.await?) }).await
+    }
+
+    /// Does something to its end, also when the client goes away meanwhile.
+    pub(crate) async fn finish<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, ApiError>> + Send + 'static,
+    ) -> Result<T, ApiError> {
         // With the request's span, so that what is logged on the way has its id.
-        let task = self.runtime.spawn(call(Arc::clone(&self.state.control)).in_current_span());
-        match task.await {
-            Ok(answer) => Ok(answer?),
+        match self.runtime.spawn(work.in_current_span()).await {
+            Ok(answer) => answer,
             Err(failure) => {
-                tracing::error!(error = %failure, "a call of the running system did not end");
+                tracing::error!(error = %failure, "what a request asked for did not end");
                 Err(ApiError::Panicked)
             }
         }

@@ -2,7 +2,8 @@
 
 mod connection;
 
-use std::future::{Ready, ready};
+use std::future::{Future, Ready, ready};
+use std::pin::Pin;
 
 use actix_web::dev::Payload;
 use actix_web::http::header::{self, HeaderMap};
@@ -12,11 +13,11 @@ use argus_core::journal::{Message, MessageType};
 use argus_db::JournalEntry;
 use tracing::Instrument as _;
 
-use crate::auth::{AnyCaller, Caller};
+use crate::auth::{self, AnyCaller, Caller, Identity};
 use crate::error::ApiError;
 use crate::query::Query;
-use crate::state::Shared;
-use crate::{feed, paths};
+use crate::state::{Shared, shared};
+use crate::{csrf, feed, paths};
 use connection::Connection;
 
 /// Largest frame that is read.
@@ -44,6 +45,39 @@ fn asks_for_upgrade(headers: &HeaderMap) -> bool {
         && lists(header::CONNECTION, "upgrade")
         && lists(header::SEC_WEBSOCKET_VERSION, "13")
         && headers.contains_key(header::SEC_WEBSOCKET_KEY)
+}
+
+/// Who wants to listen: the owner of the ticket, which then alone counts, or who the request's own credentials name.
+pub(crate) struct Listener(Identity);
+
+impl FromRequest for Listener {
+    type Error = ApiError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, ApiError>>>>;
+
+    fn from_request(req: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        // What is wrong with the query is told later.
+        let ticket = Query::parse(req.query_string()).ok().and_then(|mut query| query.one("ticket"));
+        let caller = Caller::<AnyCaller>::from_request(req, payload);
+        let req = req.clone();
+        Box::pin(async move {
+            if let Some(ticket) = ticket {
+                return owner(shared(&req), &ticket).await.map(Self);
+            }
+            let caller = caller.await?;
+            if caller.is_by_cookie() {
+                // Other sites' pages may open sockets here, with the cookies of this one.
+                csrf::check_origin(&req)?;
+            }
+            Ok(Self(caller.identity().clone()))
+        })
+    }
+}
+
+/// Who stands behind a ticket.
+async fn owner(shared: &Shared, ticket: &str) -> Result<Identity, ApiError> {
+    const USED: ApiError = ApiError::Unauthenticated("the ticket is unknown, used or old");
+    let credentials = shared.accounts.tickets.redeem(ticket, shared.state.clock.now()).ok_or(USED)?;
+    auth::current(shared, credentials).await?.ok_or(USED)?.without_duty()
 }
 
 /// Which messages.
@@ -78,15 +112,13 @@ pub(crate) struct WsQuery {
 )]
 pub(crate) async fn ws(
     _: Upgrade,
-    caller: Caller<AnyCaller>,
+    Listener(caller): Listener,
     shared: Data<Shared>,
     req: HttpRequest,
     payload: web::Payload,
 ) -> Result<HttpResponse, ApiError> {
     let mut query = Query::parse(req.query_string())?;
-    if query.one("ticket").is_some() {
-        return Err(ApiError::Unauthenticated("the ticket is unknown, used or old"));
-    }
+    query.one("ticket");
     let types = feed::types(&caller, &mut query)?;
     let after = feed::after(&mut query);
     query.done()?;
@@ -96,7 +128,7 @@ pub(crate) async fn ws(
     let cursor = gap.as_ref().map_or(after.unwrap_or(bounds.newest), |gap| gap.seq);
     let upgraded = actix_ws::handle(&req, payload).map_err(|_refused| ApiError::UpgradeRequired)?;
     let (answer, session, stream) = upgraded;
-    let connection = Connection::new(shared, caller.credentials().1, types, cursor, gap);
+    let connection = Connection::new(shared, caller.credentials(), types, cursor, gap);
     tracing::debug!("websocket opened");
     let serving = async move {
         let end = connection.run(session, stream.max_frame_size(FRAME)).await;

@@ -8,6 +8,7 @@ use url::Url;
 use crate::episode::EpisodeRules;
 use crate::names::names;
 use crate::schedule::Schedule;
+use crate::settings::MotionDefaults;
 use crate::text::text;
 use crate::zone::{MAX_ZONES, Zone};
 use crate::{CameraId, Faults, Invalid, Secret, Timestamp};
@@ -326,6 +327,22 @@ impl CameraFields {
             prompt_override: None,
             detection_zones: Vec::new(),
             detection_schedule: None,
+        }
+    }
+
+    /// The same with what the settings say of cameras that are made from now on.
+    #[must_use]
+    pub fn with_defaults(self, defaults: &MotionDefaults) -> Self {
+        Self {
+            frame_rate: defaults.frame_rate.into(),
+            motion_enabled: defaults.motion_enabled,
+            motion_sensitivity: defaults.motion_sensitivity,
+            motion_cooldown: defaults.motion_cooldown.into(),
+            pre_roll_s: defaults.pre_roll_s.into(),
+            post_roll_s: defaults.post_roll_s.into(),
+            max_event_s: defaults.max_event_s.into(),
+            analysis_mode: defaults.analysis_mode,
+            ..self
         }
     }
 

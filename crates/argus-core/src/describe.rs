@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::camera::AnalysisMode;
-use crate::event::{Area, DetectionType, ObjectKind};
+use crate::event::{Area, DetectionType, Event, ObjectKind, StatusReason};
 use crate::names::names;
 use crate::{AnalysisId, EventId, ProviderId, Timestamp};
 
@@ -73,6 +73,48 @@ pub struct DescribeRequest {
     pub timezone: String,
     /// One picture or several.
     pub mode: AnalysisMode,
+    /// Who may be asked.
+    pub choice: ProviderChoice,
+}
+
+/// Who may be asked; the default is everybody.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProviderChoice {
+    /// Only the provider of this name, without fall-back to another.
+    pub only: Option<String>,
+    /// A limit that is used up: nobody who costs.
+    pub spent: Option<StatusReason>,
+}
+
+/// What is known of a provider before it is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProviderInfo {
+    /// Its row, where there is one.
+    pub id: Option<ProviderId>,
+    /// Its name; unique, ignoring case.
+    pub name: String,
+    /// Whether a call costs money, or may: only a provider that is known to be free does not.
+    pub costs: bool,
+}
+
+/// How an event is to be described again; what is absent is chosen as for a new event.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reanalysis {
+    /// One picture or several.
+    pub analysis_mode: Option<AnalysisMode>,
+    /// Replaces the instruction of camera and settings.
+    pub prompt: Option<String>,
+    /// Id or name of a provider; then there is no fall-back to another.
+    pub provider: Option<String>,
+}
+
+/// How far a description is that somebody asked for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Reanalysed {
+    /// It will be made.
+    Queued(AnalysisId),
+    /// It was made: the event as it is now.
+    Done(Box<Event>),
 }
 
 /// The words.

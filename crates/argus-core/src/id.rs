@@ -83,6 +83,8 @@ id! {
     ApiKeyId,
     /// Names a user of the dashboard.
     UserId,
+    /// Names what one sign-in began.
+    SessionId,
     /// Names an AI provider.
     ProviderId,
     /// Shared by events of different cameras that belong together.

@@ -22,6 +22,7 @@
 //! ```
 
 pub mod api_key;
+pub mod budget;
 pub mod camera;
 pub mod describe;
 pub mod episode;
@@ -40,10 +41,11 @@ pub mod settings;
 pub mod status;
 mod text;
 mod time;
+pub mod user;
 pub mod zone;
 
 pub use error::{Classify, ErrorClass, Faults, Invalid, chain};
-pub use id::{AnalysisId, ApiKeyId, CameraId, EventId, GroupId, ProviderId, UserId};
+pub use id::{AnalysisId, ApiKeyId, CameraId, EventId, GroupId, ProviderId, SessionId, UserId};
 pub use picture::{LumaPlane, Picture};
 pub use secret::Secret;
 pub use time::{Clock, ManualClock, Timestamp};

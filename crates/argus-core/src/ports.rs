@@ -9,9 +9,8 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use crate::camera::{Camera, CameraConfig, Source};
-use crate::describe::{DescribeOutcome, DescribeRequest};
+use crate::describe::{DescribeOutcome, DescribeRequest, ProviderInfo, Reanalysed, Reanalysis};
 use crate::settings::{Settings, StoredSettings};
-
 use crate::figures::Figures;
 use crate::status::{CameraLive, CameraState, FaultKind};
 use crate::{CameraId, Classify, ErrorClass, EventId, Faults, Invalid, Picture, Timestamp};
@@ -219,6 +218,9 @@ pub trait Describer: Send + Sync {
     /// Whether it can describe without pictures.
     fn needs_pictures(&self) -> bool;
 
+    /// Everybody who may be asked, in the order in which they are.
+    fn providers(&self) -> Vec<ProviderInfo>;
+
     /// Describes; the outcome holds everything for the receipt, also after a failure.
     async fn describe(&self, request: &DescribeRequest) -> DescribeOutcome;
 }
@@ -288,6 +290,15 @@ pub trait Control: Send + Sync {
     /// `Invalid` with every fault by its path.
     async fn settings_put(&self, patch: serde_json::Value) -> Result<StoredSettings, ControlError>;
 
+    /// Has an event described again, and waits so long for it. A failed one leaves the event as it was.
+    ///
+    /// # Errors
+    /// `NotFound`; `Invalid` for a provider that nobody knows; `Conflict` when a description is being made, no picture
+    /// is stored or a budget is spent; `Exhausted` for more than three in an hour; `Unavailable` without any provider;
+    /// `Upstream` or `Timeout` when it failed while it was waited for.
+    async fn event_reanalyse(&self, id: EventId, how: Reanalysis, wait: Duration)
+    -> Result<Reanalysed, ControlError>;
+
     /// What was counted since the start, for `/metrics`.
     async fn figures(&self) -> Figures;
 }
@@ -322,6 +333,17 @@ pub enum ControlError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// A provider did not answer in time.
+    #[error("{0}")]
+    Timeout(String),
+    /// A limit is used up for now.
+    #[error("{message}")]
+    Exhausted {
+        /// Which.
+        message: String,
+        /// When it may be tried again.
+        retry_after: Duration,
+    },
 }
 
 impl Classify for ControlError {
@@ -333,6 +355,8 @@ impl Classify for ControlError {
             Self::Unavailable(_) => ErrorClass::Unavailable,
             Self::Upstream(_) => ErrorClass::Upstream,
             Self::Failed { class, .. } => *class,
+            Self::Timeout(_) => ErrorClass::Timeout,
+            Self::Exhausted { .. } => ErrorClass::RateLimited,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use argus_core::describe::{Analysis, AnalysisStatus};
 use argus_core::event::Event;
-use argus_core::{EventId, Timestamp};
+use argus_core::{AnalysisId, EventId, Timestamp};
 use diesel::prelude::*;
 
 use crate::database::{Database, Tx};
@@ -10,7 +10,8 @@ use crate::error::{ConstraintExt, DbError};
 use crate::events::{self, EventChange};
 use crate::jobs;
 use crate::page::{Page, offset, total};
-use crate::schema::analysis;
+use crate::schema::{analysis, analysis_job};
+use crate::spent;
 use crate::value::{check_number, from_json, json, narrow, parse, parse_opt, text_opt, time_opt, us_opt, without_nul};
 
 const WHAT: &str = "analysis";
@@ -119,9 +120,20 @@ impl TryFrom<AnalysisRow> for Analysis {
     }
 }
 
-/// Completes a receipt; one that was never begun is added.
-fn finish(tx: &mut Tx<'_>, done: Analysis) -> Result<(), DbError> {
+/// Adds a receipt.
+pub(crate) fn insert(tx: &mut Tx<'_>, receipt: Analysis) -> Result<(), DbError> {
+    let row = AnalysisRow::new(receipt)?;
+    diesel::insert_into(analysis::table).values(&row).execute(tx.conn).needs(events::WHAT)?;
+    Ok(())
+}
+
+/// Completes a receipt; one that was never begun is added. What the call cost counts as spent from then on.
+pub(crate) fn finish(tx: &mut Tx<'_>, done: Analysis) -> Result<(), DbError> {
+    let (cost, at) = (done.cost, done.finished_at.unwrap_or(done.created_at));
     let row = AnalysisRow::new(done)?;
+    if let Some(usd) = cost.filter(|usd| *usd > 0.0) {
+        spent::add(tx, at, usd)?;
+    }
     let n = diesel::update(analysis::table.find(&row.id)).set(&row).execute(tx.conn)?;
     if n == 0 {
         diesel::insert_into(analysis::table).values(&row).execute(tx.conn).needs(events::WHAT)?;
@@ -135,12 +147,7 @@ impl Database {
     /// # Errors
     /// `NotFound` when the event is gone.
     pub async fn analysis_start(&self, running: Analysis) -> Result<(), DbError> {
-        self.write(move |tx| {
-            let row = AnalysisRow::new(running)?;
-            diesel::insert_into(analysis::table).values(&row).execute(tx.conn).needs(events::WHAT)?;
-            Ok(())
-        })
-        .await
+        self.write(move |tx| insert(tx, running)).await
     }
 
     /// Completes a receipt and nothing else: for a call whose event is tried again, or had been described before.
@@ -173,6 +180,18 @@ impl Database {
         .await
     }
 
+    /// One receipt.
+    ///
+    /// # Errors
+    /// `Busy`, `Unavailable`.
+    pub async fn analysis_get(&self, id: AnalysisId) -> Result<Option<Analysis>, DbError> {
+        self.read(move |c| {
+            let row: Option<AnalysisRow> = analysis::table.find(id.to_string()).first(c).optional()?;
+            row.map(Analysis::try_from).transpose()
+        })
+        .await
+    }
+
     /// The receipts of an event, newest first.
     ///
     /// # Errors
@@ -192,13 +211,19 @@ impl Database {
         .await
     }
 
-    /// After a crash of the only process that asks: marks calls that were never answered as failed.
+    /// After a crash of the only process that asks: marks calls that were never answered as failed, but for those that
+    /// somebody asked for and that are made again.
     ///
     /// # Errors
     /// `Busy`, `Unavailable`.
     pub async fn analyses_recover(&self, now: Timestamp) -> Result<u64, DbError> {
         self.write(move |tx| {
-            let running = analysis::table.filter(analysis::status.eq(AnalysisStatus::Running.as_str()));
+            let queued =
+                analysis_job::table.filter(analysis_job::analysis_id.is_not_null()).select(analysis_job::analysis_id);
+            let queued: Vec<Option<String>> = queued.load(tx.conn)?;
+            let running = analysis::table
+                .filter(analysis::status.eq(AnalysisStatus::Running.as_str()))
+                .filter(analysis::id.ne_all(queued.into_iter().flatten().collect::<Vec<String>>()));
             let n = diesel::update(running)
                 .set((
                     analysis::status.eq(AnalysisStatus::Failed.as_str()),

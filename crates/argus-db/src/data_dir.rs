@@ -1,7 +1,7 @@
 //! The data directory: private to its owner, used by one server at a time, home of the sealing key.
 
 use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use chacha20poly1305::XChaCha20Poly1305;
 use chacha20poly1305::aead::{Generate, Key};
 
 use crate::error::DbError;
-use crate::seal::SealKey;
+use crate::seal::{KEY_BYTES, SealKey, SealRing};
 
 /// A directory that only its owner can read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,34 +54,91 @@ impl DataDir {
         }
     }
 
-    /// Reads the key under which secrets are stored, or makes it at the first start (`seal.key`, mode 0600).
+    /// Reads the keys under which secrets are stored, or makes the first one at the first start (`seal.key`, mode 0600).
+    ///
+    /// The file is one key of 32 bytes after the other: the first seals, the others are those before it.
     ///
     /// # Errors
-    /// `Open` when the file can be neither read nor made.
-    pub fn seal_key(&self) -> Result<SealKey, DbError> {
-        let path = self.0.join("seal.key");
-        let mut key = [0_u8; 32];
-        match File::open(&path) {
-            Ok(mut file) => {
-                file.read_exact(&mut key).map_err(|e| failed(&path, e))?;
-                return Ok(SealKey::new(key));
-            }
+    /// `Open` when the file can be neither read nor made, or holds no whole keys.
+    pub fn seal_ring(&self) -> Result<SealRing, DbError> {
+        let path = self.0.join(SEAL_FILE);
+        match std::fs::read(&path) {
+            Ok(bytes) => return ring(&path, &bytes),
             Err(e) if e.kind() == ErrorKind::NotFound => {}
             Err(e) => return Err(failed(&path, e)),
         }
-        let fresh = Key::<XChaCha20Poly1305>::try_generate().map_err(|_no_random| DbError::Sealed)?;
         // Beside, then linked into place: of two first starts one wins, and both read the winner's key.
-        let mut beside = tempfile::NamedTempFile::new_in(&self.0).map_err(|e| failed(&path, e))?;
-        beside.write_all(&fresh).and_then(|()| beside.as_file().sync_all()).map_err(|e| failed(&path, e))?;
+        let beside = self.beside(&path, &fresh_key()?.into())?;
         match beside.persist_noclobber(&path) {
-            Ok(_) => self.seal_key(),
-            Err(e) if e.error.kind() == ErrorKind::AlreadyExists => self.seal_key(),
+            Ok(_) => self.seal_ring(),
+            Err(e) if e.error.kind() == ErrorKind::AlreadyExists => self.seal_ring(),
             Err(e) => Err(failed(&path, e.error)),
         }
     }
+
+    /// Puts a new key that seals before those that are there, and gives the ring. Nothing is lost by a crash: both keys
+    /// open what they sealed.
+    ///
+    /// # Errors
+    /// `Open` when the file can be neither read nor written.
+    pub fn seal_key_add(&self) -> Result<SealRing, DbError> {
+        let ring = self.seal_ring()?.with(fresh_key()?);
+        self.seal_ring_put(&ring)?;
+        Ok(ring)
+    }
+
+    /// Keeps the key that seals alone: for when nothing is sealed under another any more.
+    ///
+    /// # Errors
+    /// `Open` when the file can be neither read nor written.
+    pub fn seal_keys_drop_older(&self) -> Result<(), DbError> {
+        let ring = self.seal_ring()?;
+        self.seal_ring_put(&ring.first().clone().into())
+    }
+
+    /// Replaces the file whole.
+    fn seal_ring_put(&self, ring: &SealRing) -> Result<(), DbError> {
+        let path = self.0.join(SEAL_FILE);
+        self.beside(&path, ring)?.persist(&path).map_err(|e| failed(&path, e.error))?;
+        // The new name is on disk before anything is sealed under the new key.
+        File::open(&self.0).and_then(|dir| dir.sync_all()).map_err(|e| failed(&self.0, e))
+    }
+
+    /// A file in the directory, on disk, that has yet to get its name.
+    fn beside(&self, path: &Path, ring: &SealRing) -> Result<tempfile::NamedTempFile, DbError> {
+        let mut beside = tempfile::NamedTempFile::new_in(&self.0).map_err(|e| failed(path, e))?;
+        let bytes: Vec<u8> = ring.keys().flat_map(|key| *key.bytes()).collect();
+        beside.write_all(&bytes).and_then(|()| beside.as_file().sync_all()).map_err(|e| failed(path, e))?;
+        Ok(beside)
+    }
 }
 
-fn failed(path: &Path, source: std::io::Error) -> DbError {
+/// The file of the keys.
+const SEAL_FILE: &str = "seal.key";
+
+fn fresh_key() -> Result<SealKey, DbError> {
+    let key = Key::<XChaCha20Poly1305>::try_generate().map_err(|_no_random| DbError::Sealed)?;
+    Ok(SealKey::new(key.into()))
+}
+
+/// The keys of a file.
+fn ring(path: &Path, bytes: &[u8]) -> Result<SealRing, DbError> {
+    let (keys, rest) = bytes.as_chunks::<KEY_BYTES>();
+    let mut keys = keys.iter().map(|key| SealKey::new(*key));
+    match (keys.next(), rest) {
+        (Some(first), []) => Ok(SealRing::new(first, keys.collect())),
+        _ => Err(DbError::Open(
+            format!(
+                "{}: holds {} bytes, which are no whole keys of {KEY_BYTES}; put the file back from a backup",
+                path.display(),
+                bytes.len()
+            )
+            .into(),
+        )),
+    }
+}
+
+pub(crate) fn failed(path: &Path, source: std::io::Error) -> DbError {
     DbError::Open(format!("{}: {source}", path.display()).into())
 }
 
@@ -95,8 +152,8 @@ mod tests {
     fn the_key_is_made_once_and_is_private() {
         let home = tempfile::tempdir().unwrap();
         let dir = DataDir::open(home.path().join("data")).unwrap();
-        let first = dir.seal_key().unwrap();
-        assert!(dir.seal_key().unwrap() == first && first != SealKey::new([0; 32]));
+        let first = dir.seal_ring().unwrap();
+        assert!(dir.seal_ring().unwrap() == first && *first.first() != SealKey::new([0; 32]));
         let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(dir.path()), mode(&dir.path().join("seal.key"))), (0o700, 0o600));
     }
@@ -105,9 +162,27 @@ mod tests {
     fn a_cut_key_file_is_an_error_and_stays() {
         let home = tempfile::tempdir().unwrap();
         let dir = DataDir::open(home.path()).unwrap();
-        std::fs::write(home.path().join("seal.key"), b"short").unwrap();
-        assert!(dir.seal_key().is_err());
-        assert_eq!(std::fs::read(home.path().join("seal.key")).unwrap(), b"short");
+        for cut in [&b"short"[..], &b""[..], &[7; 33]] {
+            std::fs::write(home.path().join("seal.key"), cut).unwrap();
+            let e = dir.seal_ring().unwrap_err();
+            assert!(argus_core::chain(&e).contains("from a backup"), "{}", argus_core::chain(&e));
+            assert!(dir.seal_key_add().is_err());
+            assert_eq!(std::fs::read(home.path().join("seal.key")).unwrap(), cut);
+        }
+    }
+
+    #[test]
+    fn a_new_key_goes_before_the_old_one_until_that_is_dropped() {
+        let home = tempfile::tempdir().unwrap();
+        let dir = DataDir::open(home.path()).unwrap();
+        let old = dir.seal_ring().unwrap().first().clone();
+        let ring = dir.seal_key_add().unwrap();
+        assert!(ring.keys().count() == 2 && ring.first() != &old && ring.keys().any(|k| *k == old));
+        assert_eq!(dir.seal_ring().unwrap(), ring);
+        let mode = std::fs::metadata(home.path().join("seal.key")).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode, 0o600);
+        dir.seal_keys_drop_older().unwrap();
+        assert_eq!(dir.seal_ring().unwrap(), ring.first().clone().into());
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::conn::{DbConn, Lane, Role};
 use crate::error::DbError;
 use crate::journal::{self, JournalCache, Outbox};
 use crate::migrate::Migrator;
-use crate::seal::{SealKey, Sealer};
+use crate::seal::{SealRing, Sealer};
 use crate::waits::Waits;
 
 /// Which database.
@@ -71,7 +71,7 @@ pub struct DatabaseConfig {
     /// Which one.
     pub url: DbUrl,
     /// Under which secrets are stored.
-    pub seal_key: SealKey,
+    pub seal_ring: SealRing,
     /// Connections that read (SQLite), or that read and write (PostgreSQL); at least 1.
     pub readers: u32,
     /// How long a call waits for its turn before it fails with `Busy`.
@@ -81,8 +81,8 @@ pub struct DatabaseConfig {
 impl DatabaseConfig {
     /// Four readers, ten seconds of patience.
     #[must_use]
-    pub fn new(url: impl Into<DbUrl>, seal_key: SealKey) -> Self {
-        Self { url: url.into(), seal_key, readers: 4, wait: Duration::from_secs(10) }
+    pub fn new(url: impl Into<DbUrl>, seal_ring: impl Into<SealRing>) -> Self {
+        Self { url: url.into(), seal_ring: seal_ring.into(), readers: 4, wait: Duration::from_secs(10) }
     }
 }
 
@@ -121,7 +121,7 @@ impl Database {
     /// newer than this program.
     pub async fn open(config: DatabaseConfig) -> Result<Self, DbError> {
         blocking(move || {
-            let DatabaseConfig { url, seal_key, readers, wait } = config;
+            let DatabaseConfig { url, seal_ring, readers, wait } = config;
             let mut migrator = Migrator::connect(&url)?;
             migrator.run()?;
             let newest = journal::bounds(migrator.conn())?.newest;
@@ -132,7 +132,7 @@ impl Database {
                 #[cfg(feature = "postgres")]
                 DbUrl::Postgres(_) => read.clone(),
             };
-            let inner = Inner { read, write, wait, sealer: Sealer::new(&seal_key), journal: JournalCache::new(newest) };
+            let inner = Inner { read, write, wait, sealer: Sealer::new(&seal_ring), journal: JournalCache::new(newest) };
             Ok(Self { inner: Arc::new(inner) })
         })
         .await

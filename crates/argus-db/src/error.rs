@@ -25,6 +25,9 @@ pub enum DbError {
         /// The field that must be unique.
         field: &'static str,
     },
+    /// The last admin who can sign in must stay one.
+    #[error("the only active user with the role admin cannot be demoted, disabled or deleted")]
+    LastAdmin,
     /// A value that cannot be stored, a damaged cursor, or an address that is none.
     #[error(transparent)]
     Invalid(#[from] Invalid),
@@ -70,7 +73,7 @@ impl Classify for DbError {
     fn class(&self) -> ErrorClass {
         match self {
             Self::NotFound { .. } => ErrorClass::NotFound,
-            Self::Conflict { .. } => ErrorClass::Conflict,
+            Self::Conflict { .. } | Self::LastAdmin => ErrorClass::Conflict,
             Self::Invalid(_) => ErrorClass::Invalid,
             Self::Busy | Self::Unavailable(_) => ErrorClass::Unavailable,
             Self::Open(_)

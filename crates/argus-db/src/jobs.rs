@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use argus_core::describe::{AnalysisTrigger, EventFacts};
-use argus_core::{EventId, Timestamp};
+use argus_core::describe::{AnalysisTrigger, EventFacts, Reanalysis};
+use argus_core::{AnalysisId, EventId, Timestamp};
 use diesel::dsl::{count_star, min};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Integer, Text};
@@ -36,6 +36,17 @@ pub struct Job {
     pub lease_until: Timestamp,
     /// What was measured of the event; `None` when a crash came before it was stored.
     pub facts: Option<EventFacts>,
+    /// Of a description that somebody asked for: what was asked.
+    pub asked: Option<Asked>,
+}
+
+/// A description that somebody asked for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Asked {
+    /// Its receipt, which is there from the asking on.
+    pub analysis_id: AnalysisId,
+    /// How it is to be done.
+    pub how: Reanalysis,
 }
 
 /// How many jobs there are.
@@ -59,6 +70,8 @@ struct JobRow {
     created_us: i64,
     lease_until_us: i64,
     facts: Option<String>,
+    analysis_id: Option<String>,
+    wish: Option<String>,
 }
 
 impl TryFrom<JobRow> for Job {
@@ -73,6 +86,10 @@ impl TryFrom<JobRow> for Job {
             created_at: Timestamp::from_micros(row.created_us),
             lease_until: Timestamp::from_micros(row.lease_until_us),
             facts: row.facts.as_deref().and_then(facts),
+            asked: match row.analysis_id {
+                Some(id) => Some(Asked { analysis_id: parse(WHAT, &id)?, how: wish(row.wish.as_deref()) }),
+                None => None,
+            },
         })
     }
 }
@@ -82,6 +99,15 @@ fn facts(text: &str) -> Option<EventFacts> {
     serde_json::from_str(text)
         .inspect_err(|e| tracing::warn!(error = %e, "the facts of a job cannot be read and are left out"))
         .ok()
+}
+
+/// How it is to be done; what cannot be read is left out, for the same reason.
+fn wish(text: Option<&str>) -> Reanalysis {
+    let read = text.map(serde_json::from_str).transpose();
+    read.inspect_err(|e| tracing::warn!(error = %e, "what was asked of a job cannot be read and is left out"))
+        .ok()
+        .flatten()
+        .unwrap_or_default()
 }
 
 /// Adds the job of a new event.
@@ -104,6 +130,20 @@ pub(crate) fn insert_waiting(conn: &mut DbConn, event_id: &str, priority: i32, n
 /// Removes a job; tells whether there was one.
 pub(crate) fn finish(conn: &mut DbConn, event_id: EventId) -> Result<bool, DbError> {
     Ok(diesel::delete(analysis_job::table.find(event_id.to_string())).execute(conn)? > 0)
+}
+
+/// Gives a job back as another try of the event's own description; tells whether it still exists.
+pub(crate) fn retry(conn: &mut DbConn, event_id: EventId, not_before: Timestamp) -> Result<bool, DbError> {
+    let n = diesel::update(analysis_job::table.find(event_id.to_string()))
+        .set((
+            analysis_job::state.eq("ready"),
+            analysis_job::asked_by.eq(AnalysisTrigger::Retry.as_str()),
+            analysis_job::not_before_us.eq(not_before.as_micros()),
+            analysis_job::analysis_id.eq(None::<String>),
+            analysis_job::wish.eq(None::<String>),
+        ))
+        .execute(conn)?;
+    Ok(n > 0)
 }
 
 impl Database {
@@ -151,7 +191,7 @@ impl Database {
                    ORDER BY priority DESC, created_us, event_id LIMIT $3 {lock}) \
                  UPDATE analysis_job SET state = 'leased', attempts = attempts + 1, lease_until_us = $4 \
                  WHERE event_id IN (SELECT event_id FROM picked) \
-                 RETURNING event_id, asked_by, priority, attempts, created_us, lease_until_us, facts"
+                 RETURNING event_id, asked_by, priority, attempts, created_us, lease_until_us, facts, analysis_id, wish"
             ))
             .bind::<BigInt, _>(now.as_micros())
             .bind::<BigInt, _>(now.plus(lease_for.max(FAR)).as_micros())
@@ -171,13 +211,17 @@ impl Database {
     /// # Errors
     /// `Busy`, `Unavailable`.
     pub async fn job_retry(&self, event_id: EventId, not_before: Timestamp) -> Result<bool, DbError> {
+        self.write(move |tx| retry(tx.conn, event_id, not_before)).await
+    }
+
+    /// Gives a job back as it was, to be taken again not before a moment. Tells whether it still exists.
+    ///
+    /// # Errors
+    /// `Busy`, `Unavailable`.
+    pub async fn job_put_back(&self, event_id: EventId, not_before: Timestamp) -> Result<bool, DbError> {
         self.write(move |tx| {
             let n = diesel::update(analysis_job::table.find(event_id.to_string()))
-                .set((
-                    analysis_job::state.eq("ready"),
-                    analysis_job::asked_by.eq(AnalysisTrigger::Retry.as_str()),
-                    analysis_job::not_before_us.eq(not_before.as_micros()),
-                ))
+                .set((analysis_job::state.eq("ready"), analysis_job::not_before_us.eq(not_before.as_micros())))
                 .execute(tx.conn)?;
             Ok(n > 0)
         })

@@ -39,12 +39,18 @@ mod jobs;
 mod journal;
 mod migrate;
 mod page;
+mod reanalyses;
+mod reseal;
 mod schema;
 mod seal;
 mod search;
+mod sessions;
 mod settings;
+mod spent;
 #[cfg(test)]
 mod tests;
+mod token_key;
+mod users;
 mod value;
 mod waits;
 
@@ -58,9 +64,14 @@ pub use events::{
     ClipState, DescriptionPlan, EventChange, EventFilter, EventPage, FramesState, NewFrame, Paging, Sort, StoredFrame,
     UnfinishedEvent,
 };
-pub use jobs::{Job, JobCounts};
+pub use jobs::{Asked, Job, JobCounts};
 pub use journal::{JournalBounds, JournalEntry};
 pub use migrate::Migrator;
 pub use page::Page;
-pub use seal::SealKey;
+pub use reanalyses::ReanalysisAnswer;
+pub use reseal::Unopened;
+pub use seal::{SealKey, SealRing};
+pub use sessions::{NewRefresh, NewSession, Refreshed, Session};
+pub use token_key::TokenKey;
+pub use users::{Credentials, NewPassword, UserFilter};
 pub use waits::Waits;

@@ -151,6 +151,15 @@ table! {
         not_before_us -> BigInt,
         lease_until_us -> BigInt,
         facts -> Nullable<Text>,
+        analysis_id -> Nullable<Text>,
+        wish -> Nullable<Text>,
+    }
+}
+
+table! {
+    ai_spent (quarter_us) {
+        quarter_us -> BigInt,
+        usd -> Double,
     }
 }
 
@@ -204,4 +213,43 @@ table! {
     }
 }
 
+table! {
+    user (id) {
+        id -> Text,
+        username -> Text,
+        email -> Nullable<Text>,
+        email_key -> Nullable<Text>,
+        role -> Text,
+        is_active -> Bool,
+        password_hash -> Text,
+        must_change_password -> Bool,
+        password_expires_us -> Nullable<BigInt>,
+        created_us -> BigInt,
+        updated_us -> BigInt,
+        last_login_us -> Nullable<BigInt>,
+    }
+}
+
+table! {
+    session (id) {
+        id -> Text,
+        user_id -> Text,
+        created_us -> BigInt,
+        last_active_us -> BigInt,
+        expires_us -> BigInt,
+        ip_address -> Nullable<Text>,
+        user_agent -> Nullable<Text>,
+    }
+}
+
+table! {
+    refresh_token (sha256) {
+        sha256 -> Text,
+        session_id -> Text,
+        expires_us -> BigInt,
+        replaced_us -> Nullable<BigInt>,
+    }
+}
+
 allow_tables_to_appear_in_same_query!(journal, event);
+allow_tables_to_appear_in_same_query!(user, session, refresh_token);

@@ -11,6 +11,8 @@ mod journal;
 mod keys;
 mod list;
 mod migrations;
+mod sessions;
+mod users;
 
 use std::time::Duration;
 

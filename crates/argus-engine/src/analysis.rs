@@ -1,18 +1,20 @@
 //! The analysis queue's workers: lease a job, ask the describer, store receipt and event in one step.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use argus_core::budget::{Period, spent};
 use argus_core::camera::AnalysisMode;
 use argus_core::describe::{
-    Analysis, AnalysisFrame, AnalysisStatus, DescribeFailure, DescribeFrame, DescribeOutcome, DescribeRequest,
-    EventFacts,
+    Analysis, AnalysisFrame, AnalysisStatus, AnalysisTrigger, CallRecord, DescribeError, DescribeFailure,
+    DescribeFrame, DescribeOutcome, DescribeRequest, EventFacts, ProviderChoice,
 };
 use argus_core::event::{DescriptionStatus, Event, EventDescription, StatusReason};
 use argus_core::media::{event_prefix, frame_key};
-use argus_core::{AnalysisId, Timestamp, chain};
-use argus_db::{EventChange, Job};
-use tokio::sync::Semaphore;
+use argus_core::settings::Settings;
+use argus_core::{AnalysisId, EventId, Timestamp, chain};
+use argus_db::{DbError, EventChange, Job};
 use tokio::time::sleep;
 use tracing::{error, info, warn};
 
@@ -34,23 +36,18 @@ const IDLE: Duration = Duration::from_secs(30);
 
 /// Works on the queue until the server stops. What it is in the middle of then is resumed at the next start.
 pub(crate) async fn run(deps: Arc<Deps>) {
-    let slots = Arc::new(Semaphore::new(usize::from(deps.settings.now().ai.concurrency)));
+    let working = Arc::new(AtomicUsize::new(0));
+    let mut settings = deps.settings.watch();
+    let mut budgets = deps.settings.now().ai.budgets.clone();
     loop {
-        let slot = tokio::select! {
-            slot = Arc::clone(&slots).acquire_owned() => slot,
-            () = deps.cancel.cancelled() => return,
-        };
-        let Ok(slot) = slot else { return };
-        let now = deps.clock.now();
-        let leased = deps.db.job_lease(now, LEASE, 1).await;
+        let free = working.load(Ordering::Acquire) < usize::from(deps.settings.now().ai.concurrency);
+        let leased = if free { deps.db.job_lease(deps.clock.now(), LEASE, 1).await } else { Ok(Vec::new()) };
         match leased {
             Ok(mut jobs) => {
                 if let Some(job) = jobs.pop() {
-                    let worker = Arc::clone(&deps);
+                    let place = Place::take(&deps, &working);
                     deps.tasks.spawn(async move {
-                        attend(&worker, &job).await;
-                        drop(slot);
-                        worker.jobs.notify_one();
+                        attend(&place.deps, &job).await;
                     });
                     continue;
                 }
@@ -61,8 +58,8 @@ pub(crate) async fn run(deps: Arc<Deps>) {
                 sleep(Duration::from_secs(2)).await;
             }
         }
-        drop(slot);
-        let pause = match deps.db.job_next_at().await {
+        let next = if free { deps.db.job_next_at().await } else { Ok(None) };
+        let pause = match next {
             Ok(Some(next)) => next.since(deps.clock.now()).clamp(Duration::from_millis(50), IDLE),
             Ok(None) => IDLE,
             Err(_) => Duration::from_secs(1),
@@ -70,8 +67,45 @@ pub(crate) async fn run(deps: Arc<Deps>) {
         tokio::select! {
             () = deps.jobs.notified() => {}
             () = sleep(pause) => {}
+            changed = settings.changed() => {
+                if budgets != changed.ai.budgets {
+                    budgets = changed.ai.budgets.clone();
+                    wake_unpaid(&deps).await;
+                }
+            }
             () = deps.cancel.cancelled() => return,
         }
+    }
+}
+
+/// A place among the analyses that run at the same time.
+struct Place {
+    deps: Arc<Deps>,
+    working: Arc<AtomicUsize>,
+}
+
+impl Place {
+    fn take(deps: &Arc<Deps>, working: &Arc<AtomicUsize>) -> Self {
+        working.fetch_add(1, Ordering::AcqRel);
+        Self { deps: Arc::clone(deps), working: Arc::clone(working) }
+    }
+}
+
+impl Drop for Place {
+    /// However the analysis ended: the next one may begin, and whoever waits for this one looks again.
+    fn drop(&mut self) {
+        self.working.fetch_sub(1, Ordering::AcqRel);
+        self.deps.answered.send_modify(|n| *n = n.wrapping_add(1));
+        self.deps.jobs.notify_one();
+    }
+}
+
+/// Lets what was skipped for a budget be tried by the new one.
+async fn wake_unpaid(deps: &Deps) {
+    match deps.db.jobs_wake_unpaid(deps.clock.now()).await {
+        Ok(0) => {}
+        Ok(n) => info!(jobs = n, "budgets changed: trying again what was skipped"),
+        Err(e) => warn!("what was skipped for a budget waits for its time: {}", chain(&e)),
     }
 }
 
@@ -81,10 +115,15 @@ async fn attend(deps: &Deps, job: &Job) {
         done = work(deps, job) => {
             if let Err(e) = done {
                 error!(event.id = %job.event_id, "an analysis failed: {}", chain(&e));
-                put_back(deps, job).await;
-                if job.attempts >= QUIET_ATTEMPTS
-                    && let Err(e) = say_failed(deps, job).await
-                {
+                let told = match &job.asked {
+                    // Nobody waits for ever for what was asked.
+                    Some(asked) if job.attempts >= QUIET_ATTEMPTS => give_up(deps, asked.analysis_id).await,
+                    _ => {
+                        put_back(deps, job).await;
+                        if job.attempts >= QUIET_ATTEMPTS { say_failed(deps, job).await } else { Ok(()) }
+                    }
+                };
+                if let Err(e) = told {
                     warn!(event.id = %job.event_id, "the failure could not be stored: {}", chain(&e));
                 }
             }
@@ -108,10 +147,29 @@ async fn say_failed(deps: &Deps, job: &Job) -> Result<(), EngineError> {
     }
 }
 
+/// Ends what somebody asked for after failures of our own.
+async fn give_up(deps: &Deps, id: AnalysisId) -> Result<(), EngineError> {
+    if let Some(receipt) = deps.db.analysis_get(id).await? {
+        let receipt = Analysis {
+            finished_at: Some(deps.clock.now()),
+            status: AnalysisStatus::Failed,
+            error: Some("the server could not do the work; its log says why".into()),
+            ..receipt
+        };
+        deps.db.reanalysis_failed(receipt, None).await?;
+    }
+    Ok(())
+}
+
 /// Gives a job back after a failure of our own, such as a database that is away.
 async fn put_back(deps: &Deps, job: &Job) {
     let not_before = deps.clock.now().plus(back_off(job.attempts));
-    if let Err(e) = deps.db.job_retry(job.event_id, not_before).await {
+    let given = match &job.asked {
+        // It stays what somebody asked for.
+        Some(_) => deps.db.job_put_back(job.event_id, not_before).await,
+        None => deps.db.job_retry(job.event_id, not_before).await,
+    };
+    if let Err(e) = given {
         warn!(event.id = %job.event_id, "the job stays with its lease: {}", chain(&e));
     }
 }
@@ -122,29 +180,93 @@ async fn work(deps: &Deps, job: &Job) -> Result<(), EngineError> {
         return Ok(());
     };
     let settings = deps.settings.now();
-    if !settings.ai.enabled {
-        return undescribed(deps, job, DescriptionStatus::Skipped, StatusReason::AiDisabled).await;
-    }
-    let frames = frames(deps, &event).await?;
-    if frames.is_empty() && deps.describer.needs_pictures() {
-        return undescribed(deps, job, DescriptionStatus::Skipped, StatusReason::NoPicture).await;
+    let spent = budget(deps, &settings).await?;
+    if job.asked.is_none() {
+        let providers = deps.describer.providers();
+        if !settings.ai.enabled {
+            return undescribed(deps, job, DescriptionStatus::Skipped, StatusReason::AiDisabled).await;
+        }
+        if providers.is_empty() {
+            return undescribed(deps, job, DescriptionStatus::Skipped, StatusReason::NoProvider).await;
+        }
+        if let Some(limit) = spent
+            && providers.iter().all(|p| p.costs)
+        {
+            return unpaid(deps, job, &event, limit, &settings).await;
+        }
     }
     let camera = deps.db.camera_get(event.camera_id).await?.config;
+    let how = job.asked.as_ref().map(|asked| asked.how.clone()).unwrap_or_default();
+    let mut frames = frames(deps, &event).await?;
+    if how.analysis_mode.unwrap_or(camera.analysis_mode) == AnalysisMode::SingleFrame {
+        one_of(&mut frames);
+    }
+    let no_picture = frames.is_empty() && deps.describer.needs_pictures();
+    if no_picture && job.asked.is_none() {
+        return undescribed(deps, job, DescriptionStatus::Skipped, StatusReason::NoPicture).await;
+    }
     let request = DescribeRequest {
         facts: facts(job.facts.clone(), &event),
-        instruction: camera.prompt_override.or_else(|| settings.ai.prompt.clone()),
+        instruction: how.prompt.or(camera.prompt_override).or_else(|| settings.ai.prompt.clone()),
         language: settings.general.language.clone(),
         timezone: settings.general.timezone.clone(),
         mode: if frames.len() > 1 { AnalysisMode::MultiFrame } else { AnalysisMode::SingleFrame },
         frames,
+        choice: ProviderChoice { only: how.provider, spent },
     };
-    let receipt = running(job, &request, deps.clock.now());
-    deps.db.analysis_start(receipt.clone()).await?;
-    let outcome = match tokio::time::timeout(DEADLINE, deps.describer.describe(&request)).await {
-        Ok(outcome) => outcome,
-        Err(_elapsed) => late(),
+    let receipt = begun(deps, job, &request).await?;
+    let outcome = if no_picture {
+        failed(DescribeFailure::InvalidAnswer, "no stored picture could be read".into())
+    } else {
+        match tokio::time::timeout(DEADLINE, deps.describer.describe(&request)).await {
+            Ok(outcome) => outcome,
+            Err(_elapsed) => failed(DescribeFailure::Timeout, format!("no answer within {} s", DEADLINE.as_secs())),
+        }
     };
     finish(deps, job, &event, &request, receipt, outcome).await
+}
+
+/// Which budget is spent at this moment.
+pub(crate) async fn budget(deps: &Deps, settings: &Settings) -> Result<Option<StatusReason>, DbError> {
+    let limits = &settings.ai.budgets;
+    if limits.daily_usd.is_none() && limits.monthly_usd.is_none() {
+        return Ok(None);
+    }
+    let (now, zone) = (deps.clock.now(), settings.general.timezone.as_str());
+    let (day, month) = (Period::day(now, zone), Period::month(now, zone));
+    let day_usd = deps.db.ai_spent(day.start, day.end).await?;
+    let month_usd = deps.db.ai_spent(month.start, month.end).await?;
+    Ok(spent(limits, day_usd, month_usd))
+}
+
+/// A budget is spent and nobody is free of charge: the event says so, and is tried again until a day has passed.
+async fn unpaid(
+    deps: &Deps,
+    job: &Job,
+    event: &Event,
+    limit: StatusReason,
+    settings: &Settings,
+) -> Result<(), EngineError> {
+    let now = deps.clock.now();
+    if event.status_reason != Some(limit) {
+        say_undescribed(deps, job, DescriptionStatus::Skipped, limit).await?;
+    }
+    if now.since(event.timestamp) >= GIVE_UP_AFTER {
+        deps.db.job_finish(job.event_id).await?;
+        return Ok(());
+    }
+    let zone = settings.general.timezone.as_str();
+    let period = if limit == StatusReason::BudgetDaily { Period::day(now, zone) } else { Period::month(now, zone) };
+    deps.db.job_retry(job.event_id, now.plus(period.end.since(now).min(LONGEST_PAUSE))).await?;
+    Ok(())
+}
+
+/// Leaves the picture from the middle of the event: which one moved most was not kept.
+fn one_of(frames: &mut Vec<DescribeFrame>) {
+    let middle = frames.len() / 2;
+    if middle < frames.len() {
+        *frames = vec![frames.swap_remove(middle)];
+    }
 }
 
 /// The stored pictures of an event, in order; one that is gone is left out.
@@ -186,32 +308,54 @@ fn facts(measured: Option<EventFacts>, event: &Event) -> EventFacts {
     EventFacts { duration_ms: event.duration_ms.or(measured.duration_ms), ..measured }
 }
 
-fn running(job: &Job, request: &DescribeRequest, now: Timestamp) -> Analysis {
+/// The receipt of a call that goes out now. One that somebody asked for is there already.
+async fn begun(deps: &Deps, job: &Job, request: &DescribeRequest) -> Result<Analysis, EngineError> {
+    let now = deps.clock.now();
+    let frame = |f: &DescribeFrame| AnalysisFrame {
+        index: f.index,
+        sha256: f.sha256.clone(),
+        width: f.width,
+        height: f.height,
+        bytes: u64::try_from(f.jpeg.len()).unwrap_or(u64::MAX),
+    };
+    let frames: Vec<AnalysisFrame> = request.frames.iter().map(frame).collect();
+    let asked = match &job.asked {
+        Some(asked) => deps.db.analysis_get(asked.analysis_id).await?,
+        None => None,
+    };
+    if let Some(receipt) = asked {
+        return Ok(Analysis { analysis_mode: request.mode, frames, ..receipt });
+    }
+    let id = job.asked.as_ref().map_or_else(|| AnalysisId::new(now), |asked| asked.analysis_id);
+    let receipt = running(id, job.event_id, job.trigger, request.mode, frames, now);
+    deps.db.analysis_start(receipt.clone()).await?;
+    Ok(receipt)
+}
+
+/// A receipt of which nothing is known but the question.
+pub(crate) fn running(
+    id: AnalysisId,
+    event_id: EventId,
+    trigger: AnalysisTrigger,
+    analysis_mode: AnalysisMode,
+    frames: Vec<AnalysisFrame>,
+    now: Timestamp,
+) -> Analysis {
     Analysis {
-        id: AnalysisId::new(now),
-        event_id: job.event_id,
+        id,
+        event_id,
         created_at: now,
         finished_at: None,
-        trigger: job.trigger,
+        trigger,
         status: AnalysisStatus::Running,
         provider: None,
         provider_id: None,
         provider_name: None,
         model: None,
-        analysis_mode: request.mode,
+        analysis_mode,
         parameters: serde_json::Map::new(),
         prompt: String::new(),
-        frames: request
-            .frames
-            .iter()
-            .map(|f| AnalysisFrame {
-                index: f.index,
-                sha256: f.sha256.clone(),
-                width: f.width,
-                height: f.height,
-                bytes: u64::try_from(f.jpeg.len()).unwrap_or(u64::MAX),
-            })
-            .collect(),
+        frames,
         description: None,
         confidence: None,
         objects_detected: Vec::new(),
@@ -227,14 +371,11 @@ fn running(job: &Job, request: &DescribeRequest, now: Timestamp) -> Analysis {
     }
 }
 
-fn late() -> DescribeOutcome {
+/// A call that never went out, or never came back.
+fn failed(kind: DescribeFailure, message: String) -> DescribeOutcome {
     DescribeOutcome {
-        record: argus_core::describe::CallRecord::default(),
-        result: Err(argus_core::describe::DescribeError {
-            kind: DescribeFailure::Timeout,
-            message: format!("no answer within {} s", DEADLINE.as_secs()),
-            retry_after: None,
-        }),
+        record: CallRecord::default(),
+        result: Err(DescribeError { kind, message, retry_after: None }),
     }
 }
 
@@ -288,14 +429,28 @@ async fn finish(
                 latency_ms: receipt.latency_ms.unwrap_or(0),
             };
             deps.counters.analysis(&receipt);
-            deps.db.analysis_finish_and_describe(receipt, vec![EventChange::Described(described)], now).await?;
-            deps.counters.described(now.millis_since(event.timestamp));
+            let change = match job.asked {
+                Some(_) => EventChange::Reanalysed(described),
+                None => EventChange::Described(described),
+            };
+            deps.db.analysis_finish_and_describe(receipt, vec![change], now).await?;
+            if job.asked.is_none() {
+                deps.counters.described(now.millis_since(event.timestamp));
+            }
             info!(event.id = %event.id, "event described");
         }
         Err(failure) => {
             receipt.status = AnalysisStatus::Failed;
             receipt.error = Some(failure.to_string());
             deps.counters.analysis(&receipt);
+            let over = now.since(event.timestamp) >= GIVE_UP_AFTER;
+            if job.asked.is_some() {
+                warn!(event.id = %event.id, "event not described again: {failure}");
+                // What it could not be described by itself before is still to be tried.
+                let retry_at = (!over && is_owed(event)).then(|| now.plus(back_off(1)));
+                deps.db.reanalysis_failed(receipt, retry_at).await?;
+                return Ok(());
+            }
             deps.db.analysis_finish(receipt).await?;
             warn!(event.id = %event.id, attempts = job.attempts, "event not described: {failure}");
             let reason = match failure.kind {
@@ -303,7 +458,6 @@ async fn finish(
                 DescribeFailure::InvalidAnswer => StatusReason::InvalidAnswer,
                 _ => StatusReason::ProvidersFailed,
             };
-            let over = now.since(event.timestamp) >= GIVE_UP_AFTER;
             if over {
                 return undescribed(deps, job, DescriptionStatus::Failed, reason).await;
             }
@@ -315,6 +469,12 @@ async fn finish(
         }
     }
     Ok(())
+}
+
+/// Whether the event's own description is still to be tried.
+fn is_owed(event: &Event) -> bool {
+    let unpaid = matches!(event.status_reason, Some(StatusReason::BudgetDaily | StatusReason::BudgetMonthly));
+    matches!(event.description_status, DescriptionStatus::Pending | DescriptionStatus::Failed) || unpaid
 }
 
 fn total(input: Option<u32>, output: Option<u32>) -> Option<u32> {

@@ -1,8 +1,10 @@
 //! What the API may ask of the engine.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use argus_core::camera::{Camera, CameraConfig, Source};
+use argus_core::describe::{Reanalysed, Reanalysis};
 use argus_core::figures::Figures;
 use argus_core::journal::DeleteReason;
 use argus_core::media::{camera_prefix, event_prefix};
@@ -19,7 +21,7 @@ use tracing::{info, warn};
 use crate::Engine;
 use crate::camera::{Command, Slot, lock, start, stop};
 use crate::error::control;
-use crate::recovery;
+use crate::{reanalysis, recovery};
 
 #[async_trait]
 impl Control for Engine {
@@ -164,6 +166,16 @@ impl Control for Engine {
     async fn settings_put(&self, patch: serde_json::Value) -> Result<StoredSettings, ControlError> {
         self.accepting()?;
         self.deps.settings.put(&self.deps.db, patch, self.deps.clock.now()).await
+    }
+
+    async fn event_reanalyse(
+        &self,
+        id: EventId,
+        how: Reanalysis,
+        wait: Duration,
+    ) -> Result<Reanalysed, ControlError> {
+        self.accepting()?;
+        reanalysis::ask(&self.deps, id, how, wait).await
     }
 
     async fn figures(&self) -> Figures {

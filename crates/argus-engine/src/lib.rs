@@ -34,6 +34,7 @@ mod error;
 mod lifecycle;
 mod media;
 pub mod moments;
+mod reanalysis;
 mod recovery;
 mod settings;
 
@@ -45,7 +46,7 @@ use argus_core::ports::{CameraFeeds, Describer};
 use argus_core::{CameraId, Clock, chain};
 use argus_db::Database;
 use object_store::ObjectStore;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
@@ -79,6 +80,8 @@ struct Deps {
     settings: settings::Current,
     /// Wakes the analysis queue.
     jobs: Notify,
+    /// Counts analyses that ended, for those who wait for one.
+    answered: watch::Sender<u64>,
     cancel: CancellationToken,
     tasks: TaskTracker,
     counters: counters::Counters,
@@ -124,6 +127,7 @@ impl Engine {
             clock: parts.clock,
             settings,
             jobs: Notify::new(),
+            answered: watch::Sender::new(0),
             cancel: CancellationToken::new(),
             tasks: TaskTracker::new(),
             counters: counters::Counters::default(),

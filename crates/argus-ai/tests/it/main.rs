@@ -12,7 +12,7 @@ mod server;
 
 use argus_core::Timestamp;
 use argus_core::camera::AnalysisMode;
-use argus_core::describe::{DescribeFrame, DescribeRequest, EventFacts};
+use argus_core::describe::{DescribeFrame, DescribeRequest, EventFacts, ProviderChoice};
 use argus_core::event::DetectionType;
 use bytes::Bytes;
 
@@ -45,5 +45,6 @@ fn request(pictures: u8) -> DescribeRequest {
         language: "en".into(),
         timezone: "UTC".into(),
         mode: AnalysisMode::MultiFrame,
+        choice: ProviderChoice::default(),
     }
 }

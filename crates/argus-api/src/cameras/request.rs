@@ -5,6 +5,7 @@ use argus_core::camera::{
     TestPatternFields,
 };
 use argus_core::schedule::{Day, Schedule, TimeOfDay, Window};
+use argus_core::settings::MotionDefaults;
 use argus_core::zone::{Point, Zone, ZoneKind};
 use argus_core::{Faults, Secret};
 use deserr::Deserr;
@@ -199,35 +200,35 @@ pub(crate) struct CameraUpdate {
     #[deserr(default)]
     #[schema(value_type = bool, required = false)]
     is_enabled: Given<bool>,
-    /// Pictures a second that are analysed; 5 when absent in POST.
+    /// Pictures a second that are analysed; as in the settings when absent in POST.
     #[deserr(default)]
     #[schema(value_type = u32, minimum = 1, maximum = 30, required = false)]
     frame_rate: Given<i64>,
-    /// Whether events come from the picture; true when absent in POST.
+    /// Whether events come from the picture; as in the settings when absent in POST.
     #[deserr(default)]
     #[schema(value_type = bool, required = false)]
     motion_enabled: Given<bool>,
-    /// How small and faint a movement counts; medium when absent in POST.
+    /// How small and faint a movement counts; as in the settings when absent in POST.
     #[deserr(default)]
     #[schema(value_type = Sensitivity, required = false)]
     motion_sensitivity: Given<Sensitivity>,
-    /// Pause after an event, seconds; 30 when absent in POST.
+    /// Pause after an event, seconds; as in the settings when absent in POST.
     #[deserr(default)]
     #[schema(value_type = u32, maximum = 300, required = false)]
     motion_cooldown: Given<i64>,
-    /// The clip begins so many seconds before the event; 5 when absent in POST.
+    /// The clip begins so many seconds before the event; as in the settings when absent in POST.
     #[deserr(default)]
     #[schema(value_type = u32, maximum = 30, required = false)]
     pre_roll_s: Given<i64>,
-    /// An event closes after so many seconds without motion; 5 when absent in POST.
+    /// An event closes after so many seconds without motion; as in the settings when absent in POST.
     #[deserr(default)]
     #[schema(value_type = u32, maximum = 60, required = false)]
     post_roll_s: Given<i64>,
-    /// An event closes at that age at the latest, seconds; 60 when absent in POST.
+    /// An event closes at that age at the latest, seconds; as in the settings when absent in POST.
     #[deserr(default)]
     #[schema(value_type = u32, minimum = 5, maximum = 600, required = false)]
     max_event_s: Given<i64>,
-    /// Pictures for the AI; several when absent in POST.
+    /// Pictures for the AI; as in the settings when absent in POST.
     #[deserr(default)]
     #[schema(value_type = AnalysisMode, required = false)]
     analysis_mode: Given<AnalysisMode>,
@@ -250,7 +251,7 @@ impl CameraUpdate {
     ///
     /// # Errors
     /// All faults found.
-    pub(crate) fn create(self) -> Result<CameraConfig, Faults> {
+    pub(crate) fn create(self, defaults: &MotionDefaults) -> Result<CameraConfig, Faults> {
         let mut missing = Faults::default();
         if self.name.0.is_none() {
             missing.add("name", "is required");
@@ -262,7 +263,7 @@ impl CameraUpdate {
             return Err(missing);
         };
         // Without a name some name stands in, so that it is told to be missing and not to be empty.
-        let mut fields = CameraFields::new("camera", source_type);
+        let mut fields = CameraFields::new("camera", source_type).with_defaults(defaults);
         self.put(&mut fields);
         match (fields.check(), missing.is_empty()) {
             (Ok(config), true) => Ok(config),
@@ -459,7 +460,7 @@ mod tests {
     use crate::body::decode;
 
     fn camera(body: Json) -> Camera {
-        let config = decode::<CameraUpdate>(body).value.create().unwrap();
+        let config = decode::<CameraUpdate>(body).value.create(&MotionDefaults::default()).unwrap();
         let at = Timestamp::from_millis(0);
         Camera { id: CameraId::new(at), created_at: at, updated_at: at, config }
     }
@@ -529,7 +530,7 @@ mod tests {
 
     #[test]
     fn a_new_camera_needs_a_name_and_a_type() {
-        let create = |body: Json| decode::<CameraUpdate>(body).sound().unwrap().create().map_err(fields);
+        let create = |body: Json| decode::<CameraUpdate>(body).sound().unwrap().create(&MotionDefaults::default()).map_err(fields);
         assert_eq!(create(json!({})), Err(vec!["name".to_owned(), "type".to_owned()]));
         assert_eq!(create(json!({"frame_rate": 0})).unwrap_err(), ["name", "type", "frame_rate"]);
         assert_eq!(create(json!({"name": "x", "type": "protect"})).unwrap_err(), ["type"]);

@@ -14,7 +14,7 @@ use futures_util::SinkExt as _;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
-use crate::auth::{KeyHash, current_key};
+use crate::auth::{Credentials, current};
 use crate::error::ApiError;
 use crate::feed;
 use crate::metrics::Presence;
@@ -34,7 +34,7 @@ const FAREWELL: Duration = Duration::from_secs(2);
 /// What a connection needs beside its socket.
 pub(super) struct Connection {
     shared: Data<Shared>,
-    hash: KeyHash,
+    credentials: Credentials,
     types: Vec<MessageType>,
     /// Number of the last message that was looked at.
     cursor: i64,
@@ -75,7 +75,7 @@ impl End {
 impl Connection {
     pub(super) fn new(
         shared: Data<Shared>,
-        hash: KeyHash,
+        credentials: Credentials,
         types: Vec<MessageType>,
         cursor: i64,
         first: Option<JournalEntry>,
@@ -84,7 +84,7 @@ impl Connection {
         Self {
             presence: shared.metrics.ws_opened(),
             shared,
-            hash,
+            credentials,
             types,
             cursor,
             replay_to: cursor,
@@ -240,10 +240,10 @@ impl Connection {
 
     /// Why the caller may not listen any more, if that is so.
     async fn ended(&self) -> Option<&'static str> {
-        match current_key(&self.shared, &self.hash).await {
-            Ok(Some(key)) if feed::still_allowed(&self.types, &key.scopes) => None,
+        match current(&self.shared, self.credentials).await {
+            Ok(Some(caller)) if !caller.has_duty() && feed::lost(&self.types, caller.scopes()).is_none() => None,
             Ok(Some(_)) => Some("a permission has ended"),
-            Ok(None) => Some("the key was revoked or has expired"),
+            Ok(None) => Some("the session or key has ended"),
             Err(failure) => {
                 // A database that is away for a moment ends no connection.
                 log_recheck(&failure);

@@ -8,6 +8,8 @@ mod bodies;
 #[cfg(test)]
 mod cameras;
 #[cfg(test)]
+mod csrf;
+#[cfg(test)]
 mod docs;
 #[cfg(test)]
 mod events;
@@ -16,16 +18,28 @@ mod health;
 #[cfg(test)]
 mod journal;
 #[cfg(test)]
+mod jwt;
+#[cfg(test)]
 mod media;
 #[cfg(test)]
 mod metrics;
 #[cfg(test)]
 mod outer;
 #[cfg(test)]
+mod people;
+#[cfg(test)]
 mod rate;
+#[cfg(test)]
+mod sessions;
+#[cfg(test)]
+mod setup;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
 mod sweep;
+#[cfg(test)]
+mod tickets;
+#[cfg(test)]
+mod users;
 #[cfg(test)]
 mod ws;

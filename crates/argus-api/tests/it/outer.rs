@@ -54,6 +54,7 @@ async fn a_listening_address_that_is_taken_is_told() {
         shutdown: server.shutdown.clone(),
         timing: argus_api::Timing::default(),
         http: argus_api::HttpConfig::default(),
+        sign_in: argus_api::SignIn::new(argus_db::TokenKey::new([0; 32])),
     };
     let failure = argus_api::bind(state, &[taken]).unwrap_err();
     assert!(matches!(failure, argus_api::ApiError::Bind { addr, .. } if addr == taken), "{failure}");

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use argus_api::{AppState, HttpConfig, Timing, bind};
+use argus_api::{AppState, HttpConfig, SignIn, Timing, bind};
 use argus_core::api_key::{ApiKey, NewApiKey, Scope};
 use argus_core::camera::{Camera, CameraConfig, Source, SourceType};
 use argus_core::event::{DetectionType, Event, NewEvent};
@@ -14,8 +14,8 @@ use argus_core::journal::DeleteReason;
 use argus_core::ports::{CameraEdit, ComponentHealth, ComponentStatus, Control, ControlError, Health, Probe, Still};
 use argus_core::settings::{Settings, StoredSettings};
 use argus_core::status::{CameraLive, CameraState, CameraStatus};
-use argus_core::{ApiKeyId, CameraId, Classify, Clock, EventId, Invalid, ManualClock, Timestamp};
-use argus_db::{Database, DatabaseConfig, DbError, DescriptionPlan, SealKey};
+use argus_core::{ApiKeyId, CameraId, Classify, Clock, EventId, Invalid, ManualClock, Secret, Timestamp};
+use argus_db::{Database, DatabaseConfig, DbError, DescriptionPlan, SealKey, TokenKey};
 use async_trait::async_trait;
 use object_store::ObjectStoreExt as _;
 use object_store::local::LocalFileSystem;
@@ -25,6 +25,11 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_util::sync::CancellationToken;
+
+/// With it the first user is made.
+pub(crate) const SETUP_TOKEN: &str = "the-setup-token";
+/// Signs access tokens.
+pub(crate) const TOKEN_KEY: [u8; 32] = [9; 32];
 
 /// Longest that anything is waited for.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -167,7 +172,7 @@ pub(crate) struct Server {
     media: Arc<LocalFileSystem>,
     client: reqwest::Client,
     running: Option<tokio::task::JoinHandle<()>>,
-    _folder: tempfile::TempDir,
+    pub(crate) folder: tempfile::TempDir,
 }
 
 impl Drop for Server {
@@ -241,11 +246,13 @@ impl Server {
     }
 
     pub(crate) async fn start_with(timing: Timing) -> Self {
-        Self::start_at(timing, HttpConfig::default()).await
+        Self::start_configured(timing, HttpConfig::default()).await
     }
 
-    pub(crate) async fn start_at(timing: Timing, http: HttpConfig) -> Self {
+    pub(crate) async fn start_configured(timing: Timing, http: HttpConfig) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        let setup_file = Some(folder.path().join("setup-token"));
+        std::fs::write(folder.path().join("setup-token"), SETUP_TOKEN).unwrap();
         let config = DatabaseConfig::new(folder.path().join("argus.db"), SealKey::new([7; 32]));
         let db = Database::open(config).await.unwrap();
         let clock = Arc::new(ManualClock::new("2025-12-23T10:30:00Z".parse().unwrap()));
@@ -270,6 +277,7 @@ impl Server {
             shutdown: shutdown.clone(),
             timing,
             http,
+            sign_in: SignIn { setup_token: Some(Secret::new(SETUP_TOKEN)), setup_file, ..SignIn::new(TokenKey::new(TOKEN_KEY)) },
         };
         let bound = bind(state, &["127.0.0.1:0".parse().unwrap()]).unwrap();
         let port = bound.addrs()[0].port();
@@ -285,7 +293,7 @@ impl Server {
             media,
             client: reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().unwrap(),
             running: Some(running),
-            _folder: folder,
+            folder,
         };
         server.admin = server.key_limited(&[Scope::Admin], 10_000).await.0;
         server

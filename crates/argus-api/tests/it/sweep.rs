@@ -35,7 +35,7 @@ async fn operations(server: &Server) -> Vec<Operation> {
             }
         }
     }
-    assert!(found.len() >= 21, "{}", found.len());
+    assert!(found.len() >= 40, "{}", found.len());
     found
 }
 
@@ -156,7 +156,11 @@ async fn the_permission_in_the_document_is_the_one_that_is_asked_for() {
     let server = Server::start().await;
     for operation in operations(&server).await {
         let Ok(needed) = operation.permission.parse::<Scope>() else {
-            assert!(["open", "any"].contains(&operation.permission.as_str()), "{}", operation.path);
+            let others = ["open", "open + token", "refresh cookie", "any", "user"];
+            assert!(others.contains(&operation.permission.as_str()), "{}", operation.path);
+            if operation.permission == "user" {
+                call(&server, &operation, Some(&server.admin), "").await.expect(403);
+            }
             continue;
         };
         for &scope in Scope::ALL {

@@ -87,6 +87,9 @@ on_both! {
             coverage: (i64, T, i64, I, T, N, i64),
             api_key: (T, T, T, T, T, I, i32, i64, I, N, i64, N, I),
             setting: (T, T, i64),
+            user: (T, T, N, N, T, bool, T, bool, I, i64, i64, I),
+            session: (T, T, i64, i64, i64, N, N),
+            refresh_token: (T, T, i64, I),
         }
     }
 

@@ -1,0 +1,3 @@
+DROP TABLE refresh_token;
+DROP TABLE session;
+DROP TABLE "user";
