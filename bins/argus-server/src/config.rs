@@ -17,6 +17,7 @@ struct FileConfig {
     data_dir: Option<PathBuf>,
     database_url: Option<String>,
     log: Option<String>,
+    log_format: Option<String>,
     media_dirs: Option<Vec<PathBuf>>,
     packet_gate: Option<bool>,
     ai: AiFile,
@@ -36,6 +37,16 @@ struct AiFile {
 enum OneOrMany {
     One(String),
     Many(Vec<String>),
+}
+
+/// How the log is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One object a line.
+    Json,
 }
 
 /// A vision model behind an OpenAI-compatible endpoint.
@@ -60,6 +71,8 @@ pub struct Config {
     pub database_url: Option<Secret>,
     /// Level or filter.
     pub log: String,
+    /// How the log is written.
+    pub log_format: LogFormat,
     /// Directories from which `file` cameras may read.
     pub media_dirs: Vec<PathBuf>,
     /// Decode only when packet sizes tell that something may be happening.
@@ -71,12 +84,13 @@ pub struct Config {
 }
 
 /// Every variable that means something, with its key in the file, or what it stands for.
-const VARIABLES: [&str; 10] = [
+const VARIABLES: [&str; 11] = [
     "ARGUS_CONFIG",
     "ARGUS_LISTEN",
     "ARGUS_DATA_DIR",
     "ARGUS_DATABASE_URL",
     "ARGUS_LOG",
+    "ARGUS_LOG_FORMAT",
     "ARGUS_MEDIA_DIRS",
     "ARGUS_PACKET_GATE",
     "ARGUS_AI_BASE_URL",
@@ -147,6 +161,11 @@ impl Config {
             }
             None => file.packet_gate.unwrap_or(false),
         };
+        let log_format = match var("ARGUS_LOG_FORMAT").or(file.log_format).as_deref() {
+            None | Some("text") => LogFormat::Text,
+            Some("json") => LogFormat::Json,
+            Some(other) => return Err(Failure::usage(format!("log_format: {other:?} is neither text nor json"))),
+        };
         let base_url = var("ARGUS_AI_BASE_URL").or(file.ai.base_url);
         let model = var("ARGUS_AI_MODEL").or(file.ai.model);
         let api_key = var("ARGUS_AI_API_KEY").or(file.ai.api_key).map(Secret::new);
@@ -158,6 +177,7 @@ impl Config {
         Ok(Self {
             listen,
             database_url: var("ARGUS_DATABASE_URL").or(file.database_url).map(Secret::new),
+            log_format,
             log: var("ARGUS_LOG").or(file.log).unwrap_or_else(|| "info".into()),
             media_dirs,
             packet_gate,
