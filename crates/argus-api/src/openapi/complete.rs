@@ -76,7 +76,7 @@ fn usual_statuses(place: &Place<'_>) -> Vec<&'static str> {
         // What looks at keys asks the database, which may be busy or away.
         statuses.extend(["429", "503"]);
     }
-    if place.permission != "open" {
+    if !place.permission.starts_with("open") {
         // Where being known is enough, a message type, a missing Origin or a password that is due may still refuse.
         statuses.extend(["401", "403"]);
     }

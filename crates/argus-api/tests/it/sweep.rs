@@ -8,6 +8,7 @@ use argus_core::api_key::{NewApiKey, Scope};
 use reqwest::Method;
 use serde_json::Value;
 
+use crate::people::person;
 use crate::support::{Answer, Server, is_error, send};
 
 const METHODS: [Method; 4] = [Method::GET, Method::POST, Method::PUT, Method::DELETE];
@@ -174,6 +175,48 @@ async fn the_permission_in_the_document_is_the_one_that_is_asked_for() {
                 assert_eq!(body["detail"], format!("Missing permission: {needed}"), "{name}");
             }
         }
+    }
+}
+
+/// What a role gives (contract 4.2).
+const ROLES: [(&str, &[Scope]); 3] = [
+    ("viewer", &[Scope::ReadEvents, Scope::ReadCameras]),
+    ("operator", &[Scope::ReadEvents, Scope::ReadCameras, Scope::WriteCameras]),
+    ("admin", &[Scope::Admin]),
+];
+
+#[tokio::test]
+async fn a_role_opens_what_it_gives_and_nothing_else() {
+    let server = Server::start().await;
+    for (role, gives) in ROLES {
+        let session = person(&server, &format!("a-{role}"), role).await;
+        let token = ("authorization", format!("Bearer {}", session.access));
+        for operation in operations(&server).await {
+            let name = format!("{} {} as {role}", operation.method, operation.path);
+            let Ok(needed) = operation.permission.parse::<Scope>() else { continue };
+            let answer = call_with(&server, &operation, Some(&token), "").await;
+            if gives.iter().any(|scope| scope.gives(needed)) {
+                assert!(![401, 403].contains(&answer.status), "{name}: {}", answer.status);
+            } else {
+                assert_eq!(answer.expect(403)["detail"], format!("Missing permission: {needed}"), "{name}");
+            }
+        }
+        // A session that was ended is as good as none.
+        session.post(&server, "/auth/logout", serde_json::json!({})).await.expect(204);
+        for operation in operations(&server).await.iter().filter(|o| !o.permission.starts_with("open")) {
+            assert_eq!(call_with(&server, operation, Some(&token), "").await.status, 401, "{}", operation.path);
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_for_users_refuses_keys() {
+    let server = Server::start().await;
+    let operations = operations(&server).await;
+    let for_users: Vec<_> = operations.iter().filter(|o| o.permission == "user").collect();
+    assert!(for_users.len() >= 3);
+    for operation in for_users {
+        call(&server, operation, Some(&server.admin), "").await.expect(403);
     }
 }
 
