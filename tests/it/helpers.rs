@@ -5,6 +5,7 @@ mod fake_ai;
 mod program;
 mod rtsp;
 mod scene;
+mod secrets;
 mod server;
 mod wait;
 mod ws;

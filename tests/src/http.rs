@@ -5,6 +5,8 @@ use reqwest::Method;
 use reqwest::header::HeaderMap;
 use serde_json::Value;
 
+use crate::secrets;
+
 /// An answer, read to its end.
 #[derive(Debug, Clone)]
 pub struct Answer {
@@ -44,6 +46,7 @@ pub struct Client {
 impl Client {
     /// For the server at `origin` (such as `http://127.0.0.1:8000`); an empty `key` sends none.
     pub fn new(origin: &str, key: &str) -> Self {
+        secrets::remember(key);
         let inner = reqwest::Client::builder().no_proxy().build().expect("an HTTP client");
         Self {
             inner,
@@ -70,11 +73,13 @@ impl Client {
 
     /// POST with a JSON body.
     pub async fn post(&self, path: &str, body: &Value) -> Answer {
+        secrets::remember_json(body);
         self.send(self.request(Method::POST, path).json(body)).await
     }
 
     /// PUT with a JSON body.
     pub async fn put(&self, path: &str, body: &Value) -> Answer {
+        secrets::remember_json(body);
         self.send(self.request(Method::PUT, path).json(body)).await
     }
 
@@ -106,6 +111,12 @@ impl Client {
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let bytes = response.bytes().await?;
         let json = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+        secrets::remember_json(&json);
+        for cookie in headers.get_all("set-cookie") {
+            // The value stands between the name and the first attribute.
+            let text = cookie.to_str().unwrap_or_default().split(';').next().unwrap_or_default();
+            secrets::remember(text.split_once('=').map_or("", |(_, value)| value));
+        }
         Ok(Answer { status, headers, json, bytes })
     }
 }

@@ -11,6 +11,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
 
 use crate::http::Client;
+use crate::secrets;
 use crate::wait::wait_for;
 
 /// From start to `listening on`; generous, as the machine may be busy with other tests.
@@ -55,6 +56,9 @@ impl ServerProcess {
         // Before the clock starts: it is built when it is missing.
         let program = options.program.as_deref().unwrap_or_else(|| binary());
         let begun = Instant::now();
+        for (name, value) in &options.env {
+            secrets::remember_variable(name, &value.to_string_lossy());
+        }
         let mut child = bare_command(program)
             .arg("--data-dir")
             .arg(data_dir)
@@ -73,6 +77,7 @@ impl ServerProcess {
             let stdout = stdout.clone();
             async move {
                 while let Ok(Some(line)) = lines.next_line().await {
+                    secrets::remember_line(&line);
                     stdout.lock().unwrap_or_else(PoisonError::into_inner).push(line);
                 }
             }
@@ -236,11 +241,22 @@ impl ServerProcess {
     }
 }
 
+impl Drop for ServerProcess {
+    /// No secret that the tests of this process used stands in the log. Every server of the suite is looked at in this way.
+    fn drop(&mut self) {
+        let shown = secrets::found_in(&self.log);
+        if !shown.is_empty() && !std::thread::panicking() {
+            panic!("the log of argus-server shows a secret:\n{}", shown.join("\n"));
+        }
+    }
+}
+
 /// Makes an API key with the program itself, which may run beside a server, and returns it.
 pub async fn api_key(data_dir: &Path, scope: &str) -> String {
     let (status, stdout, stderr) =
         run(data_dir, &["api-key", "create", "--name", "t", "--scope", scope, "--rate-limit", "10000"]).await;
     assert!(status.success(), "api-key create: {status}: {stderr}");
+    secrets::remember(&stdout);
     stdout.trim().to_owned()
 }
 

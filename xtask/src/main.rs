@@ -19,6 +19,7 @@ mod run;
 mod server;
 mod test;
 mod tidy;
+mod tools;
 mod workspace;
 
 use std::process::ExitCode;

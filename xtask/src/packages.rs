@@ -67,6 +67,11 @@ const PACKAGES: &[Package] = &[
     package(Need::Tests, "ffmpeg", "ffmpeg-free", "ffmpeg", "ffmpeg"),
     package(Need::Tests, "libpq-dev", "libpq-devel", "postgresql-libs", "libpq"),
     package(Need::Tests, "postgresql", "postgresql-server", "postgresql", "postgresql@17"),
+    // schemathesis and the OpenAPI validator live in an environment of their own.
+    package(Need::Tests, "python3-venv", "python3", "python", "python"),
+    // The pages of the documentation are looked at in a browser. Homebrew has none of these as packages of the command line.
+    package(Need::Tests, "chromium", "chromium", "chromium", ""),
+    package(Need::Tests, "chromium-driver", "chromedriver", "", ""),
     // Footage of people walking, for the benchmarks; they draw their own scenes without it.
     optional(Need::Tests, "opencv-doc"),
 ];

@@ -10,7 +10,7 @@ use xshell::{Shell, cmd};
 use crate::interrupt::Interrupt;
 use crate::packages::{self, Need};
 use crate::pg::{Postgres, URL_VARIABLE};
-use crate::workspace;
+use crate::{tools, workspace};
 
 /// Run every test: documentation, both databases, end to end.
 #[derive(Args)]
@@ -33,6 +33,8 @@ impl Test {
         let _interrupt = Interrupt::catch()?;
         let postgres = if self.no_postgres { None } else { Some(Postgres::start(sh)?) };
         let _url = postgres.as_ref().map(|postgres| sh.push_env(URL_VARIABLE, postgres.url()));
+        let tools = tools::ensure(sh)?;
+        let _tools = tools.as_ref().map(|programs| sh.push_env(tools::VARIABLE, programs));
         // One build for both databases: the feature adds PostgreSQL beside SQLite and takes nothing away.
         let features: &[&str] = if self.no_postgres { &[] } else { &["--features", workspace::POSTGRES] };
 

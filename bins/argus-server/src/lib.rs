@@ -83,7 +83,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         _ => {}
     }
     let mut config = Config::load(common.config.as_deref(), common.data_dir, listen.as_deref())?;
-    observe::start(&config.log)?;
+    observe::start(&config.log, config.log_format)?;
     for name in &config.unknown_variables {
         warn!("the environment variable {name} means nothing to this server");
     }

@@ -79,6 +79,9 @@ pub enum ApiError {
     /// A value could not be written as JSON.
     #[error("an answer could not be written")]
     Json(#[from] serde_json::Error),
+    /// The counts could not be written.
+    #[error("the metrics could not be written")]
+    Metrics(#[source] prometheus::Error),
     /// A handler panicked.
     #[error("a handler panicked")]
     Panicked,
@@ -129,9 +132,13 @@ impl Classify for ApiError {
             Self::RateLimited { .. } => ErrorClass::RateLimited,
             Self::Control(e) => e.class(),
             Self::Db(e) => e.class(),
-            Self::Media(_) | Self::Json(_) | Self::Panicked | Self::Serve(_) | Self::Certificate(_) | Self::Secrecy(_) => {
-                ErrorClass::Internal
-            }
+            Self::Media(_)
+            | Self::Json(_)
+            | Self::Metrics(_)
+            | Self::Panicked
+            | Self::Serve(_)
+            | Self::Certificate(_)
+            | Self::Secrecy(_) => ErrorClass::Internal,
             Self::Bind { .. } | Self::Busy(_) => ErrorClass::Unavailable,
             Self::Refused(_) => ErrorClass::Forbidden,
             Self::Conflict(_) => ErrorClass::Conflict,

@@ -60,6 +60,7 @@ pub struct HealthView {
         (status = 422),
         (status = 503, description = "The database is away", body = HealthView)
     ),
+    security((), ("ApiKey" = []), ("Bearer" = []), ("Cookie" = [])),
     extensions(("x-permission" = json!("open")))
 )]
 pub(crate) async fn health(

@@ -17,6 +17,7 @@
 //! ```
 
 mod access;
+mod access_log;
 pub mod account;
 mod activity;
 pub mod api_keys;
@@ -27,6 +28,7 @@ pub mod cameras;
 mod conn;
 mod cookies;
 mod csrf;
+mod docs;
 mod error;
 pub mod events;
 mod feed;
@@ -39,6 +41,7 @@ pub mod journal;
 mod key_cache;
 pub mod list;
 mod media;
+mod metrics;
 pub mod openapi;
 mod outer;
 mod passwords;

@@ -8,15 +8,21 @@ use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::middleware::Next;
+use actix_web::web::Data;
 use actix_web::{Error, HttpMessage as _, HttpResponse, ResponseError};
 use argus_core::chain;
 use futures_util::FutureExt as _;
+use tracing::Instrument as _;
 
+use crate::access_log;
 use crate::auth::Rated;
 use crate::conn::{Held, Link};
 use crate::error::{ApiError, ErrorBody};
 use crate::headers;
+use crate::metrics::NO_ROUTE;
 use crate::request_id::{self, RequestId};
+use crate::routes::RoutePath;
+use crate::state::Shared;
 
 /// The outermost layer.
 pub(crate) async fn outer<B: MessageBody + 'static>(
@@ -24,22 +30,26 @@ pub(crate) async fn outer<B: MessageBody + 'static>(
     next: Next<B>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let id = RequestId::of(req.headers());
-    req.extensions_mut().insert(id.clone());
     let busy = req.conn_data::<Link>().map(Link::enter);
     let (method, path, begun) = (req.method().clone(), req.path().to_owned(), Instant::now());
-    let answer = AssertUnwindSafe(async move { next.call(req).await }).catch_unwind().await;
+    let shared = req.app_data::<Data<Shared>>().map(Data::clone);
+    let told = |route: &'static str, status: u16| {
+        let elapsed = begun.elapsed();
+        if let Some(shared) = &shared {
+            shared.metrics.answered(&method, route, status, elapsed);
+        }
+        access_log::line(&id, &method, route, status, elapsed);
+    };
+    // Every line that is logged on the way to the answer has the request's id by this. Of the highest level, so that no
+    // filter that lets a line through takes its id away.
+    let span = tracing::error_span!("request", request.id = id.0);
+    let answer = async move { next.call(req).await.map(|answer| finish(answer.map_into_boxed_body())) };
+    let answer = AssertUnwindSafe(answer.instrument(span.clone())).catch_unwind().await;
     let failure = match answer {
-        Ok(Ok(answer)) => {
-            let answer = finish(answer.map_into_boxed_body(), &id);
-            let (status, elapsed) = (answer.status().as_u16(), begun.elapsed());
-            tracing::debug!(
-                request.id = id.0,
-                http.method = %method,
-                http.path = path,
-                http.status = status,
-                elapsed_ms = elapsed.as_secs_f64() * 1e3,
-                "answered"
-            );
+        Ok(Ok(mut answer)) => {
+            common_headers(answer.headers_mut(), &id);
+            let route = answer.request().app_data::<RoutePath>().map_or(NO_ROUTE, |route| route.0);
+            told(route, answer.status().as_u16());
             // Until the answer is sent, the connection is not one that nothing is asked on.
             return Ok(match busy {
                 Some(busy) => answer.map_body(|_, body| BoxBody::new(Held::new(body, busy))),
@@ -47,16 +57,20 @@ pub(crate) async fn outer<B: MessageBody + 'static>(
             });
         }
         Ok(Err(failure)) => {
-            tracing::error!(request.id = id.0, http.path = path, error = %failure, "request failed outside its handler");
+            span.in_scope(|| tracing::error!(http.path = path, error = %failure, "request failed outside its handler"));
             ApiError::Panicked
         }
         Err(panic) => {
             let what = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
             let what = what.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
-            tracing::error!(request.id = id.0, http.method = %method, http.path = path, panic = what, "handler panicked");
+            span.in_scope(|| {
+                tracing::error!(http.method = %method, http.path = path, panic = what, "handler panicked");
+            });
             ApiError::Panicked
         }
     };
+    // Which route it was is gone with the request.
+    told(NO_ROUTE, 500);
     // The request is gone with the panic, so actix itself answers, with what this error says.
     Err(Lost { id, failure }.into())
 }
@@ -82,17 +96,17 @@ impl ResponseError for Lost {
 }
 
 /// Logs what went wrong, brings errors into shape, adds the headers.
-fn finish(answer: ServiceResponse<BoxBody>, id: &RequestId) -> ServiceResponse<BoxBody> {
+fn finish(answer: ServiceResponse<BoxBody>) -> ServiceResponse<BoxBody> {
     let (req, mut answer) = answer.into_parts();
     let status = answer.status();
     if status.is_server_error() {
         let cause = answer.error().map(|e| e.as_error::<ApiError>().map_or_else(|| e.to_string(), |e| chain(e)));
         let cause = cause.unwrap_or_default();
         if status == StatusCode::INTERNAL_SERVER_ERROR {
-            tracing::error!(request.id = id.0, http.method = %req.method(), http.path = req.path(), cause, "request failed");
+            tracing::error!(http.method = %req.method(), http.path = req.path(), cause, "request failed");
         } else {
             let code = status.as_u16();
-            tracing::warn!(request.id = id.0, http.path = req.path(), http.status = code, cause, "request failed");
+            tracing::warn!(http.path = req.path(), http.status = code, cause, "request failed");
         }
     }
     let is_json =
@@ -104,7 +118,6 @@ fn finish(answer: ServiceResponse<BoxBody>, id: &RequestId) -> ServiceResponse<B
     if let Some(rated) = req.extensions().get::<Rated>() {
         rated.write(headers);
     }
-    common_headers(headers, id);
     headers::protect(&req, headers);
     headers::share(&req, status, headers);
     ServiceResponse::new(req, answer)

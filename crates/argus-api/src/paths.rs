@@ -92,5 +92,15 @@ api! {
 
 /// Live messages by WebSocket.
 pub const WS: &str = "/ws";
+/// The description of this interface as pages to try.
+pub const DOCS: &str = "/docs";
+/// Parts of those pages.
+pub const DOCS_PART: &str = "/docs/{file}";
+/// The description of this interface as one page to read.
+pub const REDOC: &str = "/redoc";
+/// Parts of that page.
+pub const REDOC_PART: &str = "/redoc/{file}";
 /// The description of this interface.
 pub const OPENAPI: &str = "/openapi.json";
+/// Counts for Prometheus.
+pub const METRICS: &str = "/metrics";

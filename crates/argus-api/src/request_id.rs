@@ -1,13 +1,11 @@
 //! The id that ties an answer to its log lines.
 
-use actix_web::HttpMessage as _;
-use actix_web::HttpRequest;
 use actix_web::http::header::HeaderMap;
 
 /// Name of the header.
 pub(crate) const HEADER: &str = "x-request-id";
 
-/// The id of a request, kept in its extensions.
+/// The id of a request.
 #[derive(Clone, Debug)]
 pub(crate) struct RequestId(pub(crate) String);
 
@@ -16,11 +14,6 @@ impl RequestId {
     pub(crate) fn of(headers: &HeaderMap) -> Self {
         let own = headers.get(HEADER).and_then(|v| v.to_str().ok()).filter(|v| is_id(v));
         Self(own.map_or_else(|| uuid::Uuid::now_v7().to_string(), str::to_owned))
-    }
-
-    /// That of a request which came through the outer layer.
-    pub(crate) fn from_request(req: &HttpRequest) -> String {
-        req.extensions().get::<Self>().map(|id| id.0.clone()).unwrap_or_default()
     }
 }
 

@@ -10,7 +10,8 @@ use actix_web::{FromRequest, HttpRequest, HttpResponse, Resource, Responder};
 use crate::error::ApiError;
 use crate::state::shared;
 use crate::{
-    account, api_keys, cameras, events, health, journal, openapi, paths, settings, sign_in, ssl, storage, users, ws,
+    account, api_keys, cameras, docs, events, health, journal, metrics, openapi, paths, settings, sign_in, ssl, storage,
+    users, ws,
 };
 
 /// Registers every route. Fixed names come before the ids that they compete with.
@@ -54,13 +55,22 @@ pub(crate) fn configure(config: &mut ServiceConfig) {
     Route::at(paths::RESET_PASSWORD).post(users::reset_password).register(config);
     Route::at(paths::JOURNAL).get(journal::journal).register(config);
     Route::at(paths::WS).get(ws::ws).register(config);
+    Route::at(paths::DOCS).get(docs::swagger).register(config);
+    Route::at(paths::DOCS_PART).get(docs::swagger_part).register(config);
+    Route::at(paths::REDOC).get(docs::redoc).register(config);
+    Route::at(paths::REDOC_PART).get(docs::redoc_part).register(config);
     Route::at(paths::OPENAPI).get(openapi::document).register(config);
+    Route::at(paths::METRICS).get(metrics::metrics).register(config);
 }
 
 /// Answers where there is no route.
 pub(crate) async fn unknown() -> Result<&'static str, ApiError> {
     std::future::ready(Err(ApiError::NotFound("route"))).await
 }
+
+/// The path of the resource that answers, with its placeholders: found in every request that came to one.
+#[derive(Clone, Copy)]
+pub(crate) struct RoutePath(pub(crate) &'static str);
 
 /// One resource with its methods.
 struct Route {
@@ -70,7 +80,8 @@ struct Route {
 
 impl Route {
     fn at(path: &'static str) -> Self {
-        Self { resource: web::resource([path.to_owned(), format!("{path}/")]), allow: Vec::new() }
+        let resource = web::resource([path.to_owned(), format!("{path}/")]).app_data(RoutePath(path));
+        Self { resource, allow: Vec::new() }
     }
 
     fn get<F, Args>(mut self, handler: F) -> Self

@@ -20,6 +20,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::conn::{Conn, Limits, Stream};
 use crate::error::ApiError;
 use crate::key_cache::KeyCache;
+use crate::metrics::Metrics;
 use crate::outer::outer;
 use crate::rate::Limiter;
 use crate::state::{Accounts, AppState, Shared};
@@ -119,6 +120,7 @@ impl Bound {
             limiter: Limiter::new(timing.window),
             usage: Usage::default(),
             keys: KeyCache::default(),
+            metrics: Metrics::new().map_err(ApiError::Metrics)?,
             begun: Instant::now(),
             runtime: tokio::runtime::Handle::current(),
             tls: self.tls,

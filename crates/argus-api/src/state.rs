@@ -12,6 +12,7 @@ use argus_core::{Clock, Secret, Timestamp};
 use argus_db::{Database, TokenKey};
 use object_store::ObjectStore;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use crate::access::AccessTokens;
 use crate::activity::Activity;
@@ -19,6 +20,7 @@ use crate::attempts::Attempts;
 use crate::error::ApiError;
 use crate::http_config::HttpConfig;
 use crate::key_cache::KeyCache;
+use crate::metrics::Metrics;
 use crate::passwords::Passwords;
 use crate::rate::{Limiter, WINDOW};
 use crate::tickets::Tickets;
@@ -114,6 +116,7 @@ pub(crate) struct Shared {
     pub(crate) limiter: Limiter,
     pub(crate) usage: Usage,
     pub(crate) keys: KeyCache,
+    pub(crate) metrics: Metrics,
     /// The moment from which the limiter counts.
     pub(crate) begun: Instant,
     /// Certificate and key, where TLS is spoken.
@@ -169,7 +172,8 @@ impl Shared {
         &self,
         work: impl Future<Output = Result<T, ApiError>> + Send + 'static,
     ) -> Result<T, ApiError> {
-        match self.runtime.spawn(work).await {
+        // With the request's span, so that what is logged on the way has its id.
+        match self.runtime.spawn(work.in_current_span()).await {
             Ok(answer) => answer,
             Err(failure) => {
                 tracing::error!(error = %failure, "what a request asked for did not end");

@@ -11,11 +11,11 @@ use actix_web::web::{self, Data};
 use actix_web::{FromRequest, HttpRequest, HttpResponse};
 use argus_core::journal::{Message, MessageType};
 use argus_db::JournalEntry;
+use tracing::Instrument as _;
 
 use crate::auth::{self, AnyCaller, Caller, Identity};
 use crate::error::ApiError;
 use crate::query::Query;
-use crate::request_id::RequestId;
 use crate::state::{Shared, shared};
 use crate::{csrf, feed, paths};
 use connection::Connection;
@@ -129,12 +129,13 @@ pub(crate) async fn ws(
     let upgraded = actix_ws::handle(&req, payload).map_err(|_refused| ApiError::UpgradeRequired)?;
     let (answer, session, stream) = upgraded;
     let connection = Connection::new(shared, caller.credentials(), audience, cursor, gap);
-    let id = RequestId::from_request(&req);
-    tracing::debug!(request.id = id, "websocket opened");
-    actix_web::rt::spawn(async move {
+    tracing::debug!("websocket opened");
+    let serving = async move {
         let end = connection.run(session, stream.max_frame_size(FRAME)).await;
-        tracing::debug!(request.id = id, end, "websocket closed");
-    });
+        tracing::debug!(end, "websocket closed");
+    };
+    // With the request's span: what is logged of the connection has the id of its handshake.
+    actix_web::rt::spawn(serving.in_current_span());
     Ok(answer)
 }
 

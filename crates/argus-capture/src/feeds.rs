@@ -158,6 +158,10 @@ impl FeedHandle for Handle {
         self.shared.state()
     }
 
+    fn frames(&self) -> u64 {
+        self.shared.frames()
+    }
+
     async fn stills(&self, wanted: &[Timestamp], specs: &[StillSpec]) -> Result<Vec<Vec<Still>>, FeedError> {
         let _permit = self.stills.acquire().await;
         still::stills(self.shared.snapshot(), wanted.to_vec(), specs.to_vec()).await

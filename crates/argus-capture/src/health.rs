@@ -36,11 +36,13 @@ pub(crate) struct Health {
     state: CameraState,
     failing_since: Option<Instant>,
     arrivals: VecDeque<Instant>,
+    /// Pictures that came, in all.
+    frames: u64,
 }
 
 impl Health {
     pub(crate) fn new() -> Self {
-        Self { state: CameraState::of(CameraStatus::Starting), failing_since: None, arrivals: VecDeque::new() }
+        Self { state: CameraState::of(CameraStatus::Starting), failing_since: None, arrivals: VecDeque::new(), frames: 0 }
     }
 
     /// A picture came.
@@ -49,6 +51,7 @@ impl Health {
             self.arrivals.pop_front();
         }
         self.arrivals.push_back(now);
+        self.frames += 1;
         self.forget_old(now);
         self.state.last_frame_at = Some(wall);
         let known = self.state.codec.as_ref() == Some(&format.source_codec)
@@ -107,6 +110,11 @@ impl Health {
     /// How it is now.
     pub(crate) fn view(&self, now: Instant) -> CameraState {
         CameraState { fps: self.fps(now), ..self.state.clone() }
+    }
+
+    /// How many pictures came.
+    pub(crate) fn frames(&self) -> u64 {
+        self.frames
     }
 
     /// When the newest picture came.
@@ -196,7 +204,7 @@ mod tests {
             h.picture(t0 + Duration::from_millis(i * 100), Timestamp::from_millis(0), &format(640));
         }
         let end = t0 + Duration::from_millis(29_900);
-        assert_eq!(h.view(end).fps, Some(10.0));
+        assert_eq!((h.view(end).fps, h.frames()), (Some(10.0), 300));
         assert_eq!(h.view(end + Duration::from_secs(5)).fps, Some(5.0));
         assert_eq!(h.view(end + Duration::from_secs(20)).fps, None);
     }

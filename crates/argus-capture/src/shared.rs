@@ -117,6 +117,10 @@ impl Shared {
         self.health(|h| (h.view(Instant::now()), None))
     }
 
+    pub(crate) fn frames(&self) -> u64 {
+        self.health(|h| (h.frames(), None))
+    }
+
     pub(crate) fn newest_arrival(&self) -> Option<Instant> {
         self.health(|h| (h.newest_arrival(), None))
     }

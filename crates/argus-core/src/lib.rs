@@ -29,6 +29,7 @@ pub mod describe;
 pub mod episode;
 mod error;
 pub mod event;
+pub mod figures;
 mod id;
 pub mod journal;
 pub mod media;

@@ -11,6 +11,7 @@ use serde::Serialize;
 use crate::camera::{Camera, CameraConfig, Source};
 use crate::describe::{DescribeOutcome, DescribeRequest, ProviderInfo, Reanalysed, Reanalysis};
 use crate::settings::{Settings, StoredSettings};
+use crate::figures::Figures;
 use crate::status::{CameraLive, CameraState, FaultKind};
 use crate::storage::StorageReport;
 use crate::{CameraId, Classify, ErrorClass, EventId, Faults, Invalid, Picture, PrivacyMask, Timestamp};
@@ -143,6 +144,11 @@ pub trait FeedHandle: Send + Sync {
 
     /// Ends capture and waits until its threads and files are gone.
     async fn stop(&self);
+
+    /// Pictures received since the feed was opened.
+    fn frames(&self) -> u64 {
+        0
+    }
 }
 
 /// A clip that is being written.
@@ -306,6 +312,9 @@ pub trait Control: Send + Sync {
     /// # Errors
     /// `Failed` when the database does not answer.
     async fn storage(&self) -> Result<StorageReport, ControlError>;
+
+    /// What was counted since the start, for `/metrics`.
+    async fn figures(&self) -> Figures;
 }
 
 /// A failure of [`Control`].

@@ -11,6 +11,7 @@ use diesel::sqlite::SqliteConnection;
 
 use crate::DbUrl;
 use crate::error::DbError;
+use crate::waits::Turns;
 
 pub(crate) use combined::{DbConn, MultiBackend};
 
@@ -152,6 +153,7 @@ impl r2d2::ManageConnection for Manager {
 pub(crate) struct Lane {
     pub(crate) pool: r2d2::Pool<Manager>,
     pub(crate) permits: Arc<tokio::sync::Semaphore>,
+    pub(crate) turns: Arc<Turns>,
 }
 
 impl Lane {
@@ -167,6 +169,6 @@ impl Lane {
             .build(Manager { url: url.clone(), role })
             .map_err(|e| DbError::Open(Box::new(e)))?;
         let permits = Arc::new(tokio::sync::Semaphore::new(usize::try_from(size).unwrap_or(1)));
-        Ok(Self { pool, permits })
+        Ok(Self { pool, permits, turns: Arc::default() })
     }
 }

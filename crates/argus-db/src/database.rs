@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use argus_core::Invalid;
 #[cfg(feature = "postgres")]
@@ -18,6 +18,7 @@ use crate::events::{Totals, summary};
 use crate::journal::{self, JournalCache, Outbox};
 use crate::migrate::Migrator;
 use crate::seal::{SealRing, Sealer};
+use crate::waits::Waits;
 
 /// Which database.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -240,11 +241,33 @@ impl Database {
     }
 
     async fn permit(&self, lane: &Lane) -> Result<tokio::sync::OwnedSemaphorePermit, DbError> {
-        match tokio::time::timeout(self.inner.wait, Arc::clone(&lane.permits).acquire_owned()).await {
-            Ok(Ok(permit)) => Ok(permit),
+        let turn = match Arc::clone(&lane.permits).try_acquire_owned() {
+            // Most calls need not wait, and asking the time twice for them would tell nothing.
+            Ok(permit) => {
+                lane.turns.taken(Duration::ZERO);
+                return Ok(permit);
+            }
+            Err(_) => Arc::clone(&lane.permits).acquire_owned(),
+        };
+        let begun = Instant::now();
+        match tokio::time::timeout(self.inner.wait, turn).await {
+            Ok(Ok(permit)) => {
+                lane.turns.taken(begun.elapsed());
+                Ok(permit)
+            }
             // The semaphore is never closed; the other case is the deadline.
-            Ok(Err(_)) | Err(_) => Err(DbError::Busy),
+            Ok(Err(_)) | Err(_) => {
+                lane.turns.refused();
+                Err(DbError::Busy)
+            }
         }
+    }
+
+    /// How long calls waited for their turn since the database was opened: first those that read, then those that write.
+    /// Where one pool serves both (PostgreSQL), both are the same.
+    #[must_use]
+    pub fn waits(&self) -> [Waits; 2] {
+        [self.inner.read.turns.read(), self.inner.write.turns.read()]
     }
 }
 

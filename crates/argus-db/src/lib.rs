@@ -54,6 +54,7 @@ mod tests;
 mod token_key;
 mod users;
 mod value;
+mod waits;
 
 pub use api_keys::ApiKeyUse;
 pub use cameras::{CameraFilter, CameraLastState};
@@ -76,3 +77,4 @@ pub use seal::{SealKey, SealRing};
 pub use sessions::{NewRefresh, NewSession, Refreshed, Session};
 pub use token_key::TokenKey;
 pub use users::{Credentials, NewPassword, UserFilter};
+pub use waits::Waits;

@@ -429,17 +429,22 @@ async fn finish(
                 tokens_used: receipt.tokens_used,
                 latency_ms: receipt.latency_ms.unwrap_or(0),
             };
+            deps.counters.analysis(&receipt);
             let change = match job.asked {
                 Some(_) => EventChange::Reanalysed(described),
                 None => EventChange::Described(described),
             };
             deps.db.analysis_finish_and_describe(receipt, vec![change], now).await?;
+            if job.asked.is_none() {
+                deps.counters.described(now.millis_since(event.timestamp));
+            }
             drop_unkept(deps, event).await;
             info!(event.id = %event.id, "event described");
         }
         Err(failure) => {
             receipt.status = AnalysisStatus::Failed;
             receipt.error = Some(failure.to_string());
+            deps.counters.analysis(&receipt);
             let over = now.since(event.timestamp) >= GIVE_UP_AFTER;
             if job.asked.is_some() {
                 warn!(event.id = %event.id, "event not described again: {failure}");

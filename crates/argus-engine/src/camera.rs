@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use argus_core::camera::{Camera, CameraConfig};
 use argus_core::episode::EndReason;
+use argus_core::figures::CameraFigures;
 use argus_core::journal::CameraStatusChange;
 use argus_core::notification::Notification;
 use argus_core::ports::{FeedHandle, FeedItem, FeedPlan, OpenFeed};
@@ -61,6 +62,10 @@ pub(crate) struct Live {
     pub(crate) event_id: Option<EventId>,
     /// Reconnects of feeds that have ended; the present one counts from 0.
     pub(crate) reconnects_before: u64,
+    /// The same for pictures received.
+    pub(crate) frames_before: u64,
+    /// Pictures that were not looked at.
+    pub(crate) dropped: u64,
     pub(crate) feed: Option<Arc<dyn FeedHandle>>,
 }
 
@@ -101,6 +106,22 @@ impl Slot {
     }
 }
 
+impl Slot {
+    /// What has been counted of it.
+    pub(crate) fn figures(&self) -> CameraFigures {
+        let live = lock(&self.live);
+        let feed = live.feed.as_ref().map(|feed| (feed.frames(), feed.state().reconnects));
+        let (frames, reconnects) = feed.unwrap_or_default();
+        CameraFigures {
+            camera_id: live.camera.id,
+            status: if live.camera.config.is_enabled { live.state.status } else { CameraStatus::Stopped },
+            frames: live.frames_before + frames,
+            reconnects: live.reconnects_before + reconnects,
+            dropped: live.dropped,
+        }
+    }
+}
+
 /// A lock that outlives a panic elsewhere: the value is replaced whole, never left half-written.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -115,6 +136,8 @@ pub(crate) fn start(deps: Arc<Deps>, camera: Camera, last_status: Option<CameraS
         motion_active: false,
         event_id: None,
         reconnects_before: 0,
+        frames_before: 0,
+        dropped: 0,
         feed: None,
         camera: camera.clone(),
     }));
@@ -242,6 +265,7 @@ impl Task {
                         }
                     }
                     Some(FeedItem::Dropped { pictures }) => {
+                        lock(&self.live).dropped += pictures;
                         warn!(camera.id = %self.camera.id, pictures, "pictures were not looked at: the machine is too slow");
                     }
                     None => {
@@ -272,6 +296,7 @@ impl Task {
         let mut live = lock(&self.live);
         live.feed = None;
         live.reconnects_before += handle.state().reconnects;
+        live.frames_before += handle.frames();
         drop(live);
         next
     }

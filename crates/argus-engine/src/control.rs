@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use argus_core::camera::{Camera, CameraConfig, Source};
 use argus_core::describe::{Reanalysed, Reanalysis};
+use argus_core::figures::Figures;
 use argus_core::journal::DeleteReason;
 use argus_core::media::event_prefix;
 use argus_core::ports::{
@@ -175,6 +176,10 @@ impl Control for Engine {
         });
         let found = self.deps.db.storage(disk.unwrap_or_default(), self.deps.clock.now()).await;
         found.map_err(|e| control("what is stored cannot be counted", e))
+    }
+
+    async fn figures(&self) -> Figures {
+        Self::figures(self).await
     }
 }
 

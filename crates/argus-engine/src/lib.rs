@@ -29,6 +29,7 @@ mod analysis;
 mod camera;
 mod clock;
 mod control;
+mod counters;
 mod error;
 mod lifecycle;
 mod media;
@@ -91,6 +92,7 @@ struct Deps {
     answered: watch::Sender<u64>,
     cancel: CancellationToken,
     tasks: TaskTracker,
+    counters: counters::Counters,
 }
 
 /// What the last tasks get to end, after the cameras have.
@@ -139,6 +141,7 @@ impl Engine {
             answered: watch::Sender::new(0),
             cancel: CancellationToken::new(),
             tasks: TaskTracker::new(),
+            counters: counters::Counters::default(),
         });
         let started = deps.clock.now();
         recovery::run(&deps).await?;

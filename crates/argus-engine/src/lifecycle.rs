@@ -206,6 +206,7 @@ impl EventTask {
             })
             .await;
         if let Some(event) = &stored {
+            self.deps.counters.event(event.source_type, event.detection_type);
             info!(
                 event.id = %self.id,
                 camera.id = %self.camera.id,

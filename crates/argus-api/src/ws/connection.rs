@@ -16,6 +16,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use crate::auth::{Credentials, current};
 use crate::error::ApiError;
 use crate::feed;
+use crate::metrics::Presence;
 use crate::state::Shared;
 
 /// Most messages that wait for a slow reader.
@@ -42,6 +43,7 @@ pub(super) struct Connection {
     waiting: VecDeque<Arc<JournalEntry>>,
     waiting_bytes: usize,
     answers: VecDeque<Message>,
+    presence: Presence,
 }
 
 /// Why a connection ends.
@@ -54,6 +56,21 @@ enum End {
     Close(CloseCode, &'static str),
 }
 
+impl End {
+    /// The close code, or why there is none: a small set, for counting.
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Gone | Self::Close(CloseCode::Normal, _) => "gone",
+            Self::Silent => "silent",
+            Self::Close(CloseCode::Away, _) => "1001",
+            Self::Close(CloseCode::Policy, _) => "1008",
+            Self::Close(CloseCode::Size, _) => "1009",
+            Self::Close(CloseCode::Again, _) => "1013",
+            Self::Close(..) => "other",
+        }
+    }
+}
+
 impl Connection {
     pub(super) fn new(
         shared: Data<Shared>,
@@ -64,6 +81,7 @@ impl Connection {
     ) -> Self {
         let waiting_bytes = first.as_ref().map_or(0, |first| first.text.len());
         Self {
+            presence: shared.metrics.ws_opened(),
             shared,
             credentials,
             audience,
@@ -78,6 +96,8 @@ impl Connection {
     /// Serves the connection to its end and tells why it ended.
     pub(super) async fn run(mut self, mut session: Session, mut stream: MessageStream) -> &'static str {
         let end = self.serve(&mut session, &mut stream).await;
+        self.shared.metrics.ws_ended(end.name());
+        self.presence.waits(0);
         match end {
             End::Gone => "gone",
             End::Silent => "silent",
@@ -109,6 +129,7 @@ impl Connection {
             if let Err(end) = self.read_on(&mut news).await {
                 return end;
             }
+            self.presence.waits(self.waiting.len());
             let has_output = !self.answers.is_empty() || !self.waiting.is_empty();
             tokio::select! {
                 () = shutdown.cancelled() => return End::Close(CloseCode::Away, "the server stops"),
@@ -185,6 +206,7 @@ impl Connection {
         let next = self.answers.pop_front().or_else(|| {
             let entry = self.waiting.pop_front()?;
             self.waiting_bytes -= entry.text.len();
+            self.shared.metrics.ws_message();
             Some(Message::Text(entry.text.as_str().into()))
         });
         next.map_or(Ok(()), |message| session.start_send_unpin(message))

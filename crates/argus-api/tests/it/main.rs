@@ -16,6 +16,8 @@ mod cors;
 #[cfg(test)]
 mod csrf;
 #[cfg(test)]
+mod docs;
+#[cfg(test)]
 mod events;
 #[cfg(test)]
 mod export;
@@ -27,6 +29,8 @@ mod journal;
 mod jwt;
 #[cfg(test)]
 mod media;
+#[cfg(test)]
+mod metrics;
 #[cfg(test)]
 mod outer;
 #[cfg(test)]

@@ -11,6 +11,7 @@ use argus_core::api_key::{ApiKey, NewApiKey, Scope};
 use argus_core::camera::{Camera, CameraConfig, Source, SourceType};
 use argus_core::describe::{Reanalysed, Reanalysis};
 use argus_core::event::{DetectionType, Event, NewEvent};
+use argus_core::figures::Figures;
 use argus_core::journal::DeleteReason;
 use argus_core::ports::{CameraEdit, ComponentHealth, ComponentStatus, Control, ControlError, Health, Probe, Still};
 use argus_core::settings::{Settings, StoredSettings};
@@ -51,6 +52,8 @@ pub(crate) struct Books {
     pub(crate) wishes: Mutex<Vec<(EventId, Reanalysis, Duration)>>,
     /// What comes of the next ones; without any they are queued.
     pub(crate) reanalysed: Mutex<VecDeque<Result<Reanalysed, ControlError>>>,
+    /// What it claims to have counted.
+    pub(crate) figures: Mutex<Figures>,
 }
 
 fn refused(e: DbError) -> ControlError {
@@ -156,6 +159,10 @@ impl Control for Books {
 
     fn settings_stored(&self) -> StoredSettings {
         self.settings.lock().unwrap().clone()
+    }
+
+    async fn figures(&self) -> Figures {
+        self.figures.lock().unwrap().clone()
     }
 
     async fn settings_put(&self, patch: Value) -> Result<StoredSettings, ControlError> {
@@ -301,6 +308,7 @@ impl Server {
             settings: Mutex::default(),
             wishes: Mutex::default(),
             reanalysed: Mutex::default(),
+            figures: Mutex::default(),
         });
         std::fs::create_dir(folder.path().join("media")).unwrap();
         let media = Arc::new(LocalFileSystem::new_with_prefix(folder.path().join("media")).unwrap());
@@ -367,7 +375,7 @@ impl Server {
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
-        let api = ["/ws", "/openapi.json"].iter().any(|p| path.starts_with(p)) || path.starts_with("/api/");
+        let api = ["/ws", "/openapi.json", "/docs", "/redoc", "/metrics"].iter().any(|p| path.starts_with(p)) || path.starts_with("/api/");
         if api { format!("{}{path}", self.base) } else { format!("{}/api/v1{path}", self.base) }
     }
 

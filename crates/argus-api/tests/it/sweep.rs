@@ -1,14 +1,20 @@
 //! Sweeps over the whole document: what it promises is there, guarded, and answers errors in the one shape.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
-use argus_core::api_key::Scope;
+use argus_core::Clock;
+use argus_core::api_key::{NewApiKey, Scope};
 use reqwest::Method;
 use serde_json::Value;
 
+use crate::people::person;
 use crate::support::{Answer, Server, is_error, send};
 
 const METHODS: [Method; 4] = [Method::GET, Method::POST, Method::PUT, Method::DELETE];
+
+/// An id that exists nowhere.
+const NOWHERE: &str = "0193f000-0000-7000-8000-000000000000";
 
 struct Operation {
     method: Method,
@@ -25,7 +31,7 @@ async fn operations(server: &Server) -> Vec<Operation> {
             if operation.is_object() {
                 let permission = operation["x-permission"].as_str().expect("every operation names its permission");
                 // Ids that exist nowhere.
-                let path = path.replace("{id}", "0193f000-0000-7000-8000-000000000000").replace("{index}", "0");
+                let path = path.replace("{id}", NOWHERE).replace("{index}", "0");
                 found.push(Operation { method, path, permission: permission.to_owned() });
             }
         }
@@ -35,12 +41,22 @@ async fn operations(server: &Server) -> Vec<Operation> {
 }
 
 async fn call(server: &Server, operation: &Operation, key: Option<&str>, slash: &str) -> Answer {
+    let header = key.map(|key| ("x-api-key", key.to_owned()));
+    call_with(server, operation, header.as_ref(), slash).await
+}
+
+async fn call_with(
+    server: &Server,
+    operation: &Operation,
+    header: Option<&(&'static str, String)>,
+    slash: &str,
+) -> Answer {
     let path = format!("{}{slash}", operation.path);
     let mut request = server.bare(operation.method.clone(), &path);
-    if let Some(key) = key {
-        request = request.header("x-api-key", key);
+    if let Some((name, value)) = header {
+        request = request.header(*name, value);
     }
-    if operation.path == "/ws" {
+    if operation.path.starts_with("/ws") {
         request = request.header("connection", "upgrade").header("upgrade", "websocket");
         request = request.header("sec-websocket-version", "13").header("sec-websocket-key", "AAAAAAAAAAAAAAAAAAAAAA==");
     }
@@ -71,21 +87,69 @@ async fn every_operation_is_reachable_also_with_a_trailing_slash() {
     }
 }
 
+/// Credentials that are good for nothing, each as the header that carries them.
+async fn useless(server: &Server) -> Vec<(&'static str, Option<(&'static str, String)>)> {
+    let now = Clock::now(&*server.clock);
+    let (revoked, row) = server.key_limited(&[Scope::Admin], 100).await;
+    server.db.api_key_revoke(row.id, now).await.unwrap();
+    let soon = now.plus(Duration::from_secs(1));
+    let (expired, _) = server.insert_key(NewApiKey::check("short", &[Scope::Admin], Some(soon), 100, now).unwrap()).await;
+    server.clock.advance(Duration::from_secs(2));
+    let key = |text: &str| Some(("x-api-key", text.to_owned()));
+    // {"alg":"none"} and an admin's claims, with and without the last dot.
+    let none = "eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0.eyJyb2xlIjoiYWRtaW4iLCJleHAiOjQxMDI0NDQ4MDB9.";
+    let bearer = |text: &str| Some(("authorization", format!("Bearer {text}")));
+    let cookie = |text: &str| Some(("cookie", format!("argusai_access_token={text}")));
+    vec![
+        ("none", None),
+        ("an unknown key", key(&format!("argus_{}", "x".repeat(43)))),
+        ("a short key", key("argus_short")),
+        ("an empty key", key("")),
+        ("a revoked key", key(&revoked)),
+        ("an expired key", key(&expired)),
+        ("a key as a token", bearer(&server.admin)),
+        ("a key as a cookie", cookie(&server.admin)),
+        ("an unsigned token", bearer(none)),
+        ("an unsigned token without its last dot", bearer(none.trim_end_matches('.'))),
+        ("an unsigned token as a cookie", cookie(none)),
+        ("no token", bearer("")),
+        ("a password", Some(("authorization", "Basic YWRtaW46YWRtaW4=".to_owned()))),
+    ]
+}
+
 #[tokio::test]
-async fn nothing_that_is_guarded_answers_without_a_key() {
+async fn nothing_that_is_guarded_answers_without_good_credentials() {
     let server = Server::start().await;
-    let unknown = format!("argus_{}", "x".repeat(43));
-    for operation in operations(&server).await {
-        for key in [None, Some(unknown.as_str()), Some("argus_short"), Some("")] {
-            let answer = call(&server, &operation, key, "").await;
-            if operation.permission.starts_with("open") {
-                // Without what they ask for, or with nothing to ask for.
-                assert!([200, 204, 400].contains(&answer.status), "{} {}", operation.path, answer.status);
-            } else {
-                answer.expect(401);
+    // What exists is asked for, so that a missing guard would give it out, or change it.
+    let camera = server.camera("Door").await;
+    let event = server.event(&camera, 0, "Motion on Door.").await.id.to_string();
+    let bad = useless(&server).await;
+    for mut operation in operations(&server).await {
+        let id = if operation.path.contains("/events/") { &event } else { &camera };
+        operation.path = operation.path.replace(NOWHERE, id);
+        for (name, header) in &bad {
+            let answer = call_with(&server, &operation, header.as_ref(), "").await;
+            let name = format!("{} {} with {name}", operation.method, operation.path);
+            match operation.permission.as_str() {
+                "open" if operation.method == Method::GET => assert_eq!(answer.status, 200, "{name}"),
+                // Open, and with conditions of its own: without them nothing is given out and nothing changed.
+                open if open.starts_with("open") => {
+                    assert!(!(200..300).contains(&answer.status) || operation.path.ends_with("/logout"), "{name}");
+                }
+                _ => {
+                    assert_eq!(answer.status, 401, "{name}");
+                    answer.expect(401);
+                }
             }
         }
     }
+    for path in ["/ws?ticket=bX9vT2s4c1dQeE1hN0RnSg", "/ws?ticket="] {
+        let ws = Operation { method: Method::GET, path: path.to_owned(), permission: "any".to_owned() };
+        let answer = call_with(&server, &ws, None, "").await;
+        assert!([401, 422].contains(&answer.status), "{path}: {}", answer.status);
+    }
+    server.get(&format!("/cameras/{camera}")).await.expect(200);
+    server.get(&format!("/events/{event}")).await.expect(200);
 }
 
 #[tokio::test]
@@ -111,6 +175,48 @@ async fn the_permission_in_the_document_is_the_one_that_is_asked_for() {
                 assert_eq!(body["detail"], format!("Missing permission: {needed}"), "{name}");
             }
         }
+    }
+}
+
+/// What a role gives (contract 4.2).
+const ROLES: [(&str, &[Scope]); 3] = [
+    ("viewer", &[Scope::ReadEvents, Scope::ReadCameras]),
+    ("operator", &[Scope::ReadEvents, Scope::ReadCameras, Scope::WriteCameras]),
+    ("admin", &[Scope::Admin]),
+];
+
+#[tokio::test]
+async fn a_role_opens_what_it_gives_and_nothing_else() {
+    let server = Server::start().await;
+    for (role, gives) in ROLES {
+        let session = person(&server, &format!("a-{role}"), role).await;
+        let token = ("authorization", format!("Bearer {}", session.access));
+        for operation in operations(&server).await {
+            let name = format!("{} {} as {role}", operation.method, operation.path);
+            let Ok(needed) = operation.permission.parse::<Scope>() else { continue };
+            let answer = call_with(&server, &operation, Some(&token), "").await;
+            if gives.iter().any(|scope| scope.gives(needed)) {
+                assert!(![401, 403].contains(&answer.status), "{name}: {}", answer.status);
+            } else {
+                assert_eq!(answer.expect(403)["detail"], format!("Missing permission: {needed}"), "{name}");
+            }
+        }
+        // A session that was ended is as good as none.
+        session.post(&server, "/auth/logout", serde_json::json!({})).await.expect(204);
+        for operation in operations(&server).await.iter().filter(|o| !o.permission.starts_with("open")) {
+            assert_eq!(call_with(&server, operation, Some(&token), "").await.status, 401, "{}", operation.path);
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_for_users_refuses_keys() {
+    let server = Server::start().await;
+    let operations = operations(&server).await;
+    let for_users: Vec<_> = operations.iter().filter(|o| o.permission == "user").collect();
+    assert!(for_users.len() >= 3);
+    for operation in for_users {
+        call(&server, operation, Some(&server.admin), "").await.expect(403);
     }
 }
 
@@ -196,12 +302,16 @@ async fn the_document_is_sound() {
             assert!(operation["summary"].as_str().is_some_and(|s| !s.is_empty()), "{name}");
             assert!(operation["security"].is_array(), "{name}");
             for (status, response) in operation["responses"].as_object().unwrap() {
-                assert!(!response["description"].as_str().unwrap().is_empty(), "{name} {status}");
+                let response = match response["$ref"].as_str() {
+                    Some(place) => document.pointer(place.trim_start_matches('#')).unwrap(),
+                    None => response,
+                };
                 if status.as_str() >= "400" {
                     let schema = &response["content"]["application/json"]["schema"]["$ref"];
                     let schema = schema.as_str().unwrap_or_else(|| panic!("{name} {status}: {response}"));
                     assert!(schema.ends_with("/ErrorBody") || schema.ends_with("/HealthView"), "{name} {status}");
                 }
+                assert!(!response["description"].as_str().unwrap().is_empty(), "{name} {status}");
             }
         }
     }

@@ -1,0 +1,96 @@
+//! Bodies of requests: closed to what is not known, and with an example that can be sent as it is.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::schema::AdditionalProperties;
+use utoipa::openapi::{OpenApi, RefOr, Schema};
+
+use super::sample::Samples;
+
+/// Says of every object that a request may hold that unknown fields are refused, because they are.
+pub(super) fn close(api: &mut OpenApi) {
+    let bodies: Vec<Value> = api
+        .paths
+        .paths
+        .values()
+        .flat_map(|item| [&item.post, &item.put])
+        .filter_map(|operation| serde_json::to_value(operation.as_ref()?.request_body.as_ref()?).ok())
+        .collect();
+    let Some(components) = &mut api.components else { return };
+    let mut open: Vec<String> = bodies.iter().flat_map(references).collect();
+    let mut seen = BTreeSet::new();
+    while let Some(name) = open.pop() {
+        let Some(schema) = components.schemas.get_mut(&name) else { continue };
+        if !seen.insert(name) {
+            continue;
+        }
+        if let RefOr::T(Schema::Object(object)) = schema
+            && !object.properties.is_empty()
+            && object.additional_properties.is_none()
+        {
+            object.additional_properties = Some(Box::new(AdditionalProperties::FreeForm(false)));
+        }
+        open.extend(serde_json::to_value(&*schema).iter().flat_map(references));
+    }
+}
+
+/// Names of the schemas that a value refers to.
+fn references(value: &Value) -> Vec<String> {
+    match value {
+        Value::Object(fields) => fields
+            .iter()
+            .flat_map(|(key, inner)| match (key.as_str(), inner.as_str()) {
+                ("$ref", Some(place)) => place.rsplit('/').next().map(str::to_owned).into_iter().collect(),
+                _ => references(inner),
+            })
+            .collect(),
+        Value::Array(items) => items.iter().flat_map(references).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// Gives the body an example: one that was written down, or else the required fields.
+pub(super) fn example(operation: &mut Operation, samples: &Samples) {
+    let written = operation.operation_id.as_deref().and_then(written);
+    let Some(RefOr::T(body)) = &mut operation.request_body else { return };
+    for (kind, content) in &mut body.content {
+        let RefOr::T(content) = content else { continue };
+        if kind != "application/json" || content.example.is_some() || !content.examples.is_empty() {
+            continue;
+        }
+        let schema = content.schema.as_ref().and_then(|schema| serde_json::to_value(schema).ok());
+        content.example = written.clone().or_else(|| Some(samples.required(&schema?)));
+    }
+}
+
+/// Examples where the required fields alone would not do, or would show nothing.
+fn written(operation: &str) -> Option<Value> {
+    Some(match operation {
+        "create_camera" => json!({
+            "name": "Front door",
+            "type": "test",
+            "test_pattern": {"width": 640, "height": 360, "period_s": 12, "active_s": 4},
+            "is_enabled": false,
+            "motion_cooldown": 30
+        }),
+        "update_camera" => json!({"motion_sensitivity": "high", "detection_zones": [{
+            "name": "Path",
+            "vertices": [{"x": 0.1, "y": 0.5}, {"x": 0.9, "y": 0.5}, {"x": 0.9, "y": 1.0}, {"x": 0.1, "y": 1.0}]
+        }]}),
+        "test_camera" => json!({"type": "test"}),
+        "update_settings" => json!({"general": {"timezone": "Europe/Berlin"}, "retention": {"events_days": 60}}),
+        "create_api_key" => json!({"name": "Home Assistant", "scopes": ["read:events", "read:cameras"]}),
+        "create_user" => json!({"username": "sam", "role": "viewer"}),
+        "update_user" => json!({"role": "operator"}),
+        "login" => json!({"username": "sam", "password": "a long pass phrase"}),
+        "setup" => json!({"username": "sam", "password": "a long pass phrase", "token": null}),
+        "change_password" => json!({
+            "current_password": "a long pass phrase",
+            "new_password": "another long pass phrase"
+        }),
+        "reanalyse_event" => json!({"analysis_mode": "multi_frame"}),
+        _ => return None,
+    })
+}
