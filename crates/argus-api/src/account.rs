@@ -16,7 +16,7 @@ use crate::auth::{AnyCaller, Caller, DespiteDuty, Identity, UserCaller};
 use crate::body::{Body, Faulty, Given, decode};
 use crate::error::ApiError;
 use crate::grant::{Grant, Opening, SignedIn, Visitor};
-use crate::ids::segment;
+use crate::ids::named;
 use crate::list::{List, PageQuery};
 use crate::query::Query;
 use crate::state::Shared;
@@ -281,8 +281,9 @@ pub(crate) async fn end_one(
     shared: Data<Shared>,
     req: HttpRequest,
 ) -> Result<HttpResponse, ApiError> {
-    let id: SessionId = segment(&req, "id", "session")?;
+    let id: Option<SessionId> = named(&req, "id")?;
     Query::parse(req.query_string())?.done()?;
+    let id = id.ok_or(ApiError::NotFound("session"))?;
     let task = Data::clone(&shared);
     shared.finish(async move { Ok(task.state.db.session_end(caller.user.id, id).await?) }).await?;
     Ok(HttpResponse::NoContent().finish())

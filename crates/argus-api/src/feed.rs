@@ -27,12 +27,12 @@ pub(crate) fn types(caller: &Identity, query: &mut Query) -> Result<Audience, Ap
     Ok(Audience { types: MessageType::ALL.iter().copied().filter(wanted).collect(), notices })
 }
 
-/// Whether these scopes may still see all of that.
-pub(crate) fn still_allowed(audience: &Audience, scopes: &[Scope]) -> bool {
-    let may = |wanted: Scope| scopes.iter().any(|s| s.gives(wanted));
+/// A permission that all of that needs and these scopes do not give any more.
+pub(crate) fn lost(audience: &Audience, scopes: &[Scope]) -> Option<Scope> {
     let has_notices = audience.types.contains(&MessageType::NotificationNew);
-    audience.types.iter().all(|kind| kind.needs().is_none_or(may))
-        && (!has_notices || audience.notices.iter().all(|kind| may(kind.needs())))
+    let notices = audience.notices.iter().filter(|_| has_notices).map(|kind| kind.needs());
+    let needed = audience.types.iter().filter_map(|kind| kind.needs()).chain(notices);
+    needed.into_iter().find(|&wanted| !scopes.iter().any(|s| s.gives(wanted)))
 }
 
 /// The position `after`, a number from 0 on.

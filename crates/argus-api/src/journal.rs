@@ -96,7 +96,7 @@ pub(crate) async fn journal(
             // Who may not see it any more gets nothing that came meanwhile.
             let now = auth::current(&shared, caller.identity().credentials()).await?;
             let now = now.ok_or(ApiError::Unauthenticated("the credentials have ended"))?.without_duty()?;
-            if let Some(lost) = feed::lost(&types, now.scopes()) {
+            if let Some(lost) = feed::lost(&audience, now.scopes()) {
                 return Err(ApiError::Forbidden(lost));
             }
         }

@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 use crate::auth::{Admin, Caller};
 use crate::body::{Body, Decoded, Faulty, Given, Patch, decode, text_fields};
 use crate::error::ApiError;
-use crate::ids::segment;
+use crate::ids::named;
 use crate::list::{List, PageQuery};
 use crate::query::Query;
 use crate::sign_in::end_setup;
@@ -31,8 +31,9 @@ const READ_ONLY: [&str; 6] = ["id", "username", "must_change_password", "created
 
 text_fields!(Role);
 
-fn id(req: &HttpRequest) -> Result<UserId, ApiError> {
-    segment(req, "id", WHAT)
+/// The user that the path names, when its text can name one. Whether there is such a user is looked at after the values.
+fn id(req: &HttpRequest) -> Result<Option<UserId>, ApiError> {
+    named(req, "id")
 }
 
 /// Which password a user begins with.
@@ -250,6 +251,7 @@ pub(crate) async fn create(
 pub(crate) async fn get(_: Caller<Admin>, shared: Data<Shared>, req: HttpRequest) -> Result<Json<User>, ApiError> {
     let id = id(&req)?;
     Query::parse(req.query_string())?.done()?;
+    let id = id.ok_or(ApiError::NotFound(WHAT))?;
     Ok(Json(shared.state.db.user_get(id).await?))
 }
 
@@ -297,10 +299,7 @@ pub(crate) async fn update(
     body: Body,
 ) -> Result<Json<User>, ApiError> {
     let mut body = body.json().await?;
-    let id = match id(&req) {
-        Err(broken @ ApiError::Malformed(_)) => return Err(broken),
-        id => id,
-    };
+    let id = id(&req)?;
     Query::parse(req.query_string())?.done()?;
     if let Some(fields) = body.as_object_mut() {
         fields.retain(|name, _| !READ_ONLY.contains(&name.as_str()));
@@ -320,7 +319,7 @@ pub(crate) async fn update(
     let UserUpdate { role, is_active, .. } = decoded.sound()?;
     let change = UserChange { email, role: role.0, is_active: is_active.0 };
     // Text that is no id is like an id that is unknown: told after faults of the values.
-    let id = id?;
+    let id = id.ok_or(ApiError::NotFound(WHAT))?;
     let task = Data::clone(&shared);
     let user = shared.finish(async move {
         let now = task.state.clock.now();
@@ -350,6 +349,7 @@ pub(crate) async fn delete(
 ) -> Result<HttpResponse, ApiError> {
     let id = id(&req)?;
     Query::parse(req.query_string())?.done()?;
+    let id = id.ok_or(ApiError::NotFound(WHAT))?;
     if caller.user_id() == Some(id) {
         return Err(ApiError::Conflict("nobody can delete themselves"));
     }
@@ -386,6 +386,7 @@ pub(crate) async fn reset_password(
     body.none().await?;
     let id = id(&req)?;
     Query::parse(req.query_string())?.done()?;
+    let id = id.ok_or(ApiError::NotFound(WHAT))?;
     let task = Data::clone(&shared);
     let made = shared.finish(async move {
         let db = &task.state.db;

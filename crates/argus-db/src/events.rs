@@ -12,7 +12,7 @@ pub(crate) mod summary;
 mod totals;
 mod walk;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use argus_core::event::{DescriptionStatus, Event, NewEvent, StatusReason};
 use argus_core::journal::{DeleteReason, MessageType};
@@ -42,7 +42,7 @@ pub use stats::EventStats;
 pub(crate) use row::{EventRow, FrameRow};
 pub(crate) use totals::Totals;
 
-use facts::{COUNTED, CountedRow};
+use facts::CountedRow;
 use summary::Changes;
 
 use change::FrameChange;

@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 use crate::auth::{Admin, Caller};
 use crate::body::{Body, Faulty, Given, decode};
 use crate::error::ApiError;
-use crate::ids::segment;
+use crate::ids::named;
 use crate::paths;
 use crate::query::Query;
 use crate::state::Shared;
@@ -150,10 +150,7 @@ pub(crate) async fn reanalyze(
 
 async fn answer(shared: &Shared, req: &HttpRequest, body: Body) -> Result<HttpResponse, ApiError> {
     let body = body.json_or_empty().await?;
-    let id: Result<EventId, ApiError> = segment(req, "id", super::WHAT);
-    if let Err(failure @ ApiError::Malformed(_)) = id {
-        return Err(failure);
-    }
+    let id: Option<EventId> = named(req, "id")?;
     let mut query = Query::parse(req.query_string())?;
     let wait_s = query.int("wait", 0..=WAIT_S).and_then(|s| u64::try_from(s).ok()).unwrap_or(0);
     let asked = query.done();
@@ -165,7 +162,7 @@ async fn answer(shared: &Shared, req: &HttpRequest, body: Body) -> Result<HttpRe
     }
     let body = decoded.value;
     let how = Reanalysis { analysis_mode: body.analysis_mode.0, prompt: body.prompt.0, provider: body.provider.0 };
-    let event_id = id?;
+    let event_id = id.ok_or(ApiError::NotFound(super::WHAT))?;
     let wait = Duration::from_secs(wait_s);
     match shared.control(move |c| async move { c.event_reanalyse(event_id, how, wait).await }).await? {
         Reanalysed::Done(event) => Ok(HttpResponse::Ok().json(event)),

@@ -240,7 +240,7 @@ impl Connection {
     /// Why the caller may not listen any more, if that is so.
     async fn ended(&self) -> Option<&'static str> {
         match current(&self.shared, self.credentials).await {
-            Ok(Some(caller)) if !caller.has_duty() && feed::still_allowed(&self.audience, caller.scopes()) => None,
+            Ok(Some(caller)) if !caller.has_duty() && feed::lost(&self.audience, caller.scopes()).is_none() => None,
             Ok(Some(_)) => Some("a permission has ended"),
             Ok(None) => Some("the session or key has ended"),
             Err(failure) => {
