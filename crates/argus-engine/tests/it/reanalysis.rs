@@ -54,7 +54,7 @@ async fn success_replaces_the_words_and_not_the_pictures() {
     assert_eq!((receipts[0].status, receipts[0].prompt.as_str()), (AnalysisStatus::Succeeded, "the whole prompt"));
     assert_eq!(stage.db.jobs_count().await.unwrap(), JobCounts::default());
     let told = stage.db.journal_after(0, 500, None).await.unwrap();
-    assert!(told.iter().any(|m| m.data.contains("A white cat.")), "it is announced");
+    assert!(told.iter().any(|m| m.data.to_string().contains("A white cat.")), "it is announced");
 }
 
 #[tokio::test(flavor = "multi_thread")]
