@@ -157,12 +157,7 @@ impl Control for Books {
         Ok(stored.clone())
     }
 
-    async fn event_reanalyse(
-        &self,
-        id: EventId,
-        how: Reanalysis,
-        wait: Duration,
-    ) -> Result<Reanalysed, ControlError> {
+    async fn event_reanalyse(&self, id: EventId, how: Reanalysis, wait: Duration) -> Result<Reanalysed, ControlError> {
         self.wishes.lock().unwrap().push((id, how, wait));
         let answer = self.reanalysed.lock().unwrap().pop_front();
         match answer {
@@ -294,7 +289,11 @@ impl Server {
             shutdown: shutdown.clone(),
             timing,
             http,
-            sign_in: SignIn { setup_token: Some(Secret::new(SETUP_TOKEN)), setup_file, ..SignIn::new(TokenKey::new(TOKEN_KEY)) },
+            sign_in: SignIn {
+                setup_token: Some(Secret::new(SETUP_TOKEN)),
+                setup_file,
+                ..SignIn::new(TokenKey::new(TOKEN_KEY))
+            },
         };
         let bound = bind(state, &["127.0.0.1:0".parse().unwrap()]).unwrap();
         let port = bound.addrs()[0].port();
