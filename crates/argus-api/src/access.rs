@@ -122,7 +122,7 @@ mod tests {
         let [header, claims, signature]: [&str; 3] = token.expose().split('.').collect::<Vec<_>>().try_into().unwrap();
         let mut changed: serde_json::Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).unwrap()).unwrap();
         let names: Vec<_> = changed.as_object().unwrap().keys().cloned().collect();
-        assert_eq!(names, ["sub", "role", "sid", "iat", "exp", "jti"]);
+        assert_eq!(names, ["exp", "iat", "jti", "role", "sid", "sub"]);
         assert_eq!((&changed["role"], &changed["sid"]), (&json!("viewer"), &json!(session.to_string())));
         changed["exp"] = json!(i64::MAX);
         let none = part(&json!({"typ": "JWT", "alg": "none"}));

@@ -28,7 +28,9 @@ async fn a_cookie_alone_changes_nothing() {
         send(with_cookie(&server, &ada, "a").header("origin", origin)).await.expect(403);
     }
     send(with_cookie(&server, &ada, "a").header("referer", &own)).await.expect(403);
-    send(with_cookie(&server, &ada, "a").header("origin", &own).header("origin", "http://evil.example")).await.expect(403);
+    send(with_cookie(&server, &ada, "a").header("origin", &own).header("origin", "http://evil.example"))
+        .await
+        .expect(403);
     let delete = server.bare(Method::DELETE, &format!("/users/{}", ada.id()));
     send(delete.header("cookie", ada.cookies())).await.expect(403);
     assert_eq!(cameras(&server).await, 0);
@@ -54,7 +56,8 @@ async fn what_browsers_do_not_send_by_themselves_is_exempt() {
 #[tokio::test]
 async fn wrong_credentials_are_told_before() {
     let server = Server::start().await;
-    let post = |cookie: &str| server.bare(Method::POST, "/cameras").header("cookie", format!("argusai_access_token={cookie}"));
+    let post =
+        |cookie: &str| server.bare(Method::POST, "/cameras").header("cookie", format!("argusai_access_token={cookie}"));
     send(post("wrong")).await.expect(401);
     let viewer = person(&server, "ada", "viewer").await;
     let refused = send(post(&viewer.access)).await.expect(403);

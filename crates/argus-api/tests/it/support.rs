@@ -323,7 +323,11 @@ impl Server {
             shutdown: shutdown.clone(),
             timing,
             http,
-            sign_in: SignIn { setup_token: Some(Secret::new(SETUP_TOKEN)), setup_file, ..SignIn::new(TokenKey::new(TOKEN_KEY)) },
+            sign_in: SignIn {
+                setup_token: Some(Secret::new(SETUP_TOKEN)),
+                setup_file,
+                ..SignIn::new(TokenKey::new(TOKEN_KEY))
+            },
         };
         let bound = bind(state, &["127.0.0.1:0".parse().unwrap()]).unwrap();
         let port = bound.addrs()[0].port();

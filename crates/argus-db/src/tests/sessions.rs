@@ -3,6 +3,7 @@
 use argus_core::user::{Role, User, UserChange};
 use argus_core::{Secret, SessionId, Timestamp, UserId};
 
+use super::list::rows;
 use super::users::{add, password};
 use super::{TestDb, at, on_both};
 use crate::{Database, NewRefresh, NewSession, Refreshed};
@@ -13,7 +14,12 @@ fn refresh(fill: u8, end: i64) -> NewRefresh {
 
 fn session(fill: u8, seconds: i64) -> NewSession {
     let id = SessionId::new(at(seconds));
-    NewSession { id, ip_address: Some("::1".into()), user_agent: Some("curl\0".into()), refresh: refresh(fill, seconds + 1000) }
+    NewSession {
+        id,
+        ip_address: Some("::1".into()),
+        user_agent: Some("curl\0".into()),
+        refresh: refresh(fill, seconds + 1000),
+    }
 }
 
 async fn open(db: &Database, user: &User, fill: u8, seconds: i64) -> SessionId {
@@ -79,7 +85,7 @@ on_both! {
         assert!(matches!(renew(&t.db, 1, 2, 999).await, Refreshed::Good(..)));
         // What is replaced and has expired is forgotten by the next refresh.
         assert!(matches!(renew(&t.db, 2, 3, 1500).await, Refreshed::Good(..)));
-        assert_eq!(super::list::rows(&t, "refresh_token").await, 2);
+        assert_eq!(rows(&t, "refresh_token").await, 2);
         assert_eq!(t.db.session_list(ada.id, 1, 10, at(2500)).await.unwrap().total, 0);
     }
 
