@@ -25,7 +25,7 @@ const MIB: u64 = 1 << 20;
 async fn asleep() -> (Site, CameraId) {
     let mut site = Site::start().await;
     let camera = site.camera(with(test_camera("Yard", 30, 2), &json!({"is_enabled": false}))).await;
-    site.server.terminate(SOON).await.expect("the server ends");
+    site.server.terminate(SOON).await.unwrap();
     (site, camera.parse().unwrap())
 }
 
@@ -307,6 +307,7 @@ struct SmallDisk(PathBuf);
 
 impl SmallDisk {
     /// `None`, said aloud, where mounting is not allowed.
+    #[expect(clippy::print_stderr, reason = "who reads the log of the tests must see that this one showed nothing")]
     fn mount(at: &Path, bytes: u64) -> Option<Self> {
         std::fs::create_dir_all(at).unwrap();
         let done = Command::new("mount")

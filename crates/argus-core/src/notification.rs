@@ -71,7 +71,8 @@ impl Notification {
     /// says.
     #[must_use]
     pub fn camera_offline(camera: CameraId, name: &str, reason: Option<&str>, lasting: bool, now: Timestamp) -> Self {
-        let (severity, state) = if lasting { (Severity::Error, "does not work") } else { (Severity::Warning, "is offline") };
+        let (severity, state) =
+            if lasting { (Severity::Error, "does not work") } else { (Severity::Warning, "is offline") };
         let reason = reason.map(|r| format!(" ({r})")).unwrap_or_default();
         let next = if lasting {
             "Something has to be mended; it is tried again every 5 minutes."

@@ -75,8 +75,7 @@ impl Retention {
     #[must_use]
     pub fn excess_bytes(&self, stock: &Stock) -> u64 {
         let over = self.max_media_bytes.map_or(0, |most| stock.media_bytes.saturating_sub(most));
-        let missing =
-            stock.disk.map_or(0, |disk| self.wanted_bytes(stock.refused).saturating_sub(disk.free_bytes));
+        let missing = stock.disk.map_or(0, |disk| self.wanted_bytes(stock.refused).saturating_sub(disk.free_bytes));
         over.max(missing).min(stock.media_bytes)
     }
 
@@ -141,8 +140,7 @@ mod tests {
     #[test]
     fn the_larger_excess_counts_and_never_more_than_there_is() {
         let check = |max: Option<u64>, min_free: u64, stock: Stock, expected: u64| {
-            let rules =
-                Retention { max_media_bytes: max, min_free_bytes: min_free, ..Retention::default() };
+            let rules = Retention { max_media_bytes: max, min_free_bytes: min_free, ..Retention::default() };
             assert_eq!(rules.excess_bytes(&stock), expected, "{max:?} {min_free} {stock:?}");
         };
         check(None, 0, stock(5 * GIB, 0), 0);

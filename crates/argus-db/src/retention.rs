@@ -101,11 +101,7 @@ impl Database {
     ///
     /// # Errors
     /// `Busy`, `Unavailable`.
-    pub async fn media_page(
-        &self,
-        after: Option<(Timestamp, EventId)>,
-        limit: u32,
-    ) -> Result<Vec<MediaRow>, DbError> {
+    pub async fn media_page(&self, after: Option<(Timestamp, EventId)>, limit: u32) -> Result<Vec<MediaRow>, DbError> {
         self.read_snapshot(move |c| {
             let mut query: event::BoxedQuery<'_, MultiBackend> = event::table
                 .filter(sql::<Bool>("(thumb_stored OR clip_state = 'stored' OR frames_state = 'stored')"))
@@ -115,9 +111,7 @@ impl Database {
             if let Some((started, id)) = after {
                 let (us, id) = (started.as_micros(), id.to_string());
                 // The first condition alone bounds the walk through the index.
-                query = query
-                    .filter(event::started_us.ge(us))
-                    .filter(event::started_us.gt(us).or(event::id.gt(id)));
+                query = query.filter(event::started_us.ge(us)).filter(event::started_us.gt(us).or(event::id.gt(id)));
             }
             let rows: Vec<EventRow> = query.load(c)?;
             media_rows(c, rows)

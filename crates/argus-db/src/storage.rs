@@ -92,11 +92,7 @@ pub(crate) fn frames_of_all(conn: &mut DbConn, ids: &[&str]) -> Result<HashMap<S
 
 /// Makes the rows of an event's pictures say which of them lie in the media store; tells whether one is not there any
 /// more.
-pub(crate) fn frames_found(
-    conn: &mut DbConn,
-    row: &mut EventRow,
-    found: &BTreeMap<u32, u64>,
-) -> Result<bool, DbError> {
+pub(crate) fn frames_found(conn: &mut DbConn, row: &mut EventRow, found: &BTreeMap<u32, u64>) -> Result<bool, DbError> {
     let named: Vec<(i32, i64)> = event_frame::table
         .filter(event_frame::event_id.eq(&row.id))
         .filter(event_frame::stored)
@@ -151,12 +147,10 @@ pub(crate) fn add(conn: &mut DbConn, camera_id: &str, more: Held) -> Result<(), 
 /// Notes that folders are to be removed with everything in them.
 pub(crate) fn trash(conn: &mut DbConn, prefixes: &[String], now: Timestamp) -> Result<(), DbError> {
     for prefix in prefixes {
-        diesel::sql_query(
-            "INSERT INTO media_trash (prefix, at_us) VALUES ($1, $2) ON CONFLICT (prefix) DO NOTHING",
-        )
-        .bind::<Text, _>(prefix)
-        .bind::<BigInt, _>(now.as_micros())
-        .execute(conn)?;
+        diesel::sql_query("INSERT INTO media_trash (prefix, at_us) VALUES ($1, $2) ON CONFLICT (prefix) DO NOTHING")
+            .bind::<Text, _>(prefix)
+            .bind::<BigInt, _>(now.as_micros())
+            .execute(conn)?;
     }
     Ok(())
 }
