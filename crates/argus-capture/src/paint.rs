@@ -197,8 +197,8 @@ mod tests {
     #[test]
     fn a_plane_that_is_too_small_is_told() {
         let cover = Cover::new(&mask(&[&LEFT]), 8, 8);
-        assert!(cover.paint(&mut vec![0; 8 * 8 - 4], luma(8)).is_some(), "the end of the last row is not touched");
-        assert!(cover.paint(&mut vec![0; 8 * 7], luma(8)).is_none());
+        assert!(cover.paint(&mut [0; 8 * 8 - 4], luma(8)).is_some(), "the end of the last row is not touched");
+        assert!(cover.paint(&mut [0; 8 * 7], luma(8)).is_none());
     }
 
     fn corners() -> impl Strategy<Value = Vec<(f64, f64)>> {
