@@ -67,6 +67,7 @@ impl<P: Permission> Caller<P> {
     }
 
     /// The user behind it; none when the caller is a program.
+    #[expect(clippy::unused_self, reason = "callers are programs so far")]
     pub(crate) fn user_id(&self) -> Option<UserId> {
         None
     }
