@@ -135,6 +135,8 @@ async fn a_picture_that_is_replaced_meanwhile_comes_whole() {
     let (event, _) = with_media(&server).await;
     let (thumbnail, clip) = (event.thumbnail_url.as_deref().unwrap(), event.clip_url.as_deref().unwrap());
     let prefix = event_prefix(event.camera_id, event.id, event.timestamp);
+    server.store(&thumbnail_key(&prefix), &[0; 1000]).await;
+    server.store(&clip_key(&prefix), &[0; 1000]).await;
     let done = std::sync::atomic::AtomicBool::new(false);
     let replace = async {
         let mut n = 0_u8;
