@@ -51,10 +51,9 @@ pub(crate) async fn serve(
             return Ok(answer);
         }
     }
-    Err(ApiError::Media(object_store::Error::Generic {
-        store: "media",
-        source: "the file changes all the time".into(),
-    }))
+    // It changes all the time. Whole, it comes from one look; a range may be left out of account (RFC 9110, 14.2).
+    let whole = Serving { ranges: false, ..how };
+    attempt(media, &path, req, &whole).await?.ok_or(ApiError::NotFound(whole.what))
 }
 
 /// Answers with the file as it is now; `None` when another took its place before a part of it could be read.

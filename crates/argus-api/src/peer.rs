@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use actix_web::HttpRequest;
 use actix_web::http::header::{self, HeaderMap};
+use actix_web::http::uri::Authority;
 
 use crate::conn::Link;
 use crate::http_config::HttpConfig;
@@ -30,7 +31,7 @@ pub(crate) fn host(req: &HttpRequest) -> Option<String> {
     let forwarded = if is_proxied(req) { last(req.headers(), HOST) } else { None };
     let own = || req.headers().get(header::HOST).and_then(|v| v.to_str().ok());
     // HTTP/2 says it in the address of the request.
-    let written = forwarded.or_else(own).or_else(|| req.uri().authority().map(|a| a.as_str()));
+    let written = forwarded.or_else(own).or_else(|| req.uri().authority().map(Authority::as_str));
     written.map(|host| host.trim().to_ascii_lowercase()).filter(|host| !host.is_empty())
 }
 

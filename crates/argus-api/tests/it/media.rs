@@ -135,6 +135,8 @@ async fn a_picture_that_is_replaced_meanwhile_comes_whole() {
     let (event, _) = with_media(&server).await;
     let (thumbnail, clip) = (event.thumbnail_url.as_deref().unwrap(), event.clip_url.as_deref().unwrap());
     let prefix = event_prefix(event.camera_id, event.id, event.timestamp);
+    server.store(&thumbnail_key(&prefix), &[0; 1000]).await;
+    server.store(&clip_key(&prefix), &[0; 1000]).await;
     let done = std::sync::atomic::AtomicBool::new(false);
     let replace = async {
         let mut n = 0_u8;
@@ -152,7 +154,9 @@ async fn a_picture_that_is_replaced_meanwhile_comes_whole() {
             assert_eq!(whole.status, 200);
             assert!(whole.body.windows(2).all(|pair| pair[0] == pair[1]), "bytes of one file only");
             let part = ask(&server, clip, &[("range", "bytes=0-499")]).await;
-            assert_eq!((part.status, part.body.len()), (206, 500));
+            let is_whole = part.status == 200 && part.body.len() >= 1000;
+            assert!(is_whole || (part.status, part.body.len()) == (206, 500), "{} {}", part.status, part.body.len());
+            assert!(part.body.windows(2).all(|pair| pair[0] == pair[1]), "bytes of one file only");
         }
         done.store(true, std::sync::atomic::Ordering::Relaxed);
     };
