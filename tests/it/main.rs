@@ -18,6 +18,8 @@ mod main_job;
 mod many;
 mod pages;
 mod replay;
+mod seal;
+
 mod schemathesis;
 mod sources;
 mod stop;

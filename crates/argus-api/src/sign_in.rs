@@ -60,7 +60,7 @@ pub(crate) async fn setup_status(
 pub(crate) struct SetupBody {
     /// To sign in with; kept in lower case.
     #[deserr(default)]
-    #[schema(value_type = String, min_length = 3, max_length = 50, pattern = "^[A-Za-z0-9_.-]*$")]
+    #[schema(value_type = String, pattern = r"^\s*[A-Za-z0-9_.-]{3,50}\s*$")]
     username: Given<String>,
     /// Must not contain the username.
     #[deserr(default)]

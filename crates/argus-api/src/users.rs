@@ -157,7 +157,7 @@ pub(crate) async fn list(
 pub(crate) struct UserCreate {
     /// To sign in with; kept in lower case; unique.
     #[deserr(default)]
-    #[schema(value_type = String, min_length = 3, max_length = 50, pattern = "^[A-Za-z0-9_.-]*$")]
+    #[schema(value_type = String, pattern = r"^\s*[A-Za-z0-9_.-]{3,50}\s*$")]
     username: Given<String>,
     /// Must not contain the username. Absent or null: a temporary one is made and shown once.
     #[deserr(default)]

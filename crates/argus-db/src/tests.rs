@@ -13,6 +13,7 @@ mod list;
 mod migrations;
 mod sessions;
 mod users;
+mod reanalyses;
 
 use std::time::Duration;
 

@@ -30,7 +30,11 @@ mod people;
 #[cfg(test)]
 mod rate;
 #[cfg(test)]
+mod reanalyse;
+#[cfg(test)]
 mod sessions;
+#[cfg(test)]
+mod settings;
 #[cfg(test)]
 mod setup;
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use argus_core::user::{Role, User, UserChange};
 use argus_core::{Secret, SessionId, Timestamp, UserId};
 
+use super::list::rows;
 use super::users::{add, password};
 use super::{TestDb, at, on_both};
 use crate::{Database, NewRefresh, NewSession, Refreshed};
@@ -79,7 +80,7 @@ on_both! {
         assert!(matches!(renew(&t.db, 1, 2, 999).await, Refreshed::Good(..)));
         // What is replaced and has expired is forgotten by the next refresh.
         assert!(matches!(renew(&t.db, 2, 3, 1500).await, Refreshed::Good(..)));
-        assert_eq!(super::list::rows(&t, "refresh_token").await, 2);
+        assert_eq!(rows(&t, "refresh_token").await, 2);
         assert_eq!(t.db.session_list(ada.id, 1, 10, at(2500)).await.unwrap().total, 0);
     }
 
