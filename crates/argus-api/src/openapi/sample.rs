@@ -50,8 +50,11 @@ impl Samples {
         if let Some(parts) = schema.get("allOf").and_then(Value::as_array) {
             let mut sum = Map::new();
             for part in parts {
-                if let Value::Object(more) = self.value(name, part, fields, depth - 1) {
-                    sum.extend(more);
+                match self.value(name, part, fields, depth - 1) {
+                    Value::Object(more) => sum.extend(more),
+                    Value::Null => {}
+                    // Parts of what is no object are about the same value.
+                    plain => return plain,
                 }
             }
             return Value::Object(sum);
