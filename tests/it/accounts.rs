@@ -76,7 +76,10 @@ async fn users_are_made_on_the_command_line() {
     let server = ServerProcess::start(dir.path()).await;
     assert_eq!(told(&server, "setup token: "), None);
     let signed_in = login(&server, "ada", PASSWORD).await.expect(200);
-    assert_eq!((&signed_in.json["user"]["id"], &signed_in.json["user"]["email"]), (&json!(stdout.trim()), &json!("ada@example.org")));
+    assert_eq!(
+        (&signed_in.json["user"]["id"], &signed_in.json["user"]["email"]),
+        (&json!(stdout.trim()), &json!("ada@example.org"))
+    );
     // … and beside a running server, where the user is valid at once.
     let (code, _, stderr) = create(dir.path(), "bob", "viewer", &[], PASSWORD).await;
     assert_eq!(code, Some(0), "{stderr}");
@@ -122,7 +125,10 @@ async fn the_demo_tells_how_to_sign_in() {
     assert_eq!(names, ["api", "login", "listening"], "{lines:?}");
     let password = told(&server, "login: demo / ").unwrap();
     let signed_in = login(&server, "demo", &password).await.expect(200);
-    assert_eq!((&signed_in.json["user"]["role"], &signed_in.json["user"]["must_change_password"]), (&json!("admin"), &json!(false)));
+    assert_eq!(
+        (&signed_in.json["user"]["role"], &signed_in.json["user"]["must_change_password"]),
+        (&json!("admin"), &json!(false))
+    );
     assert!(server.terminate(DEADLINE).await.unwrap().success());
     assert!(!server.log_text().contains(&password));
 }

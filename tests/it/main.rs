@@ -18,8 +18,7 @@ mod main_job;
 mod many;
 mod pages;
 mod replay;
-mod seal;
-
 mod schemathesis;
+mod seal;
 mod sources;
 mod stop;

@@ -20,8 +20,7 @@ pub(crate) async fn create(config: &Config, username: &str, role: &str, email: O
     let refused = |message: String| Failure { code: 5, message };
     let role: Role = role.parse().map_err(|e: argus_core::Invalid| refused(format!("role {role:?} {}", e.reason)))?;
     let password = first_line(std::io::stdin().lock())?;
-    let new =
-        NewUser::check(username, Some(&password), email, role).map_err(|faults| refused(faults.to_string()))?;
+    let new = NewUser::check(username, Some(&password), email, role).map_err(|faults| refused(faults.to_string()))?;
     let dir = DataDir::open(&config.data_dir).map_err(wire::unusable)?;
     let db = wire::database(config, &dir).await?;
     let user = match sign_in::add_user(&db, new, &password, SystemClock.now()).await {
@@ -62,7 +61,8 @@ pub(crate) async fn sign_in(db: &Database, dir: &DataDir, demo: bool) -> Result<
 
 /// Makes the demo's admin and prints how to sign in.
 pub(crate) async fn demo_admin(db: &Database, clock: &dyn Clock) -> Result<(), Failure> {
-    let failed = |e: &(dyn std::error::Error + 'static)| Failure::running(format!("the demo cannot be set up: {}", chain(e)));
+    let failed =
+        |e: &(dyn std::error::Error + 'static)| Failure::running(format!("the demo cannot be set up: {}", chain(e)));
     let new = NewUser::check("demo", None, None, Role::Admin).map_err(|e| failed(&e))?;
     let password = sign_in::new_password(&new).map_err(|e| failed(&e))?;
     sign_in::add_user(db, new, &password, clock.now()).await.map_err(|e| failed(&e))?;
@@ -75,13 +75,9 @@ mod tests {
 
     #[test]
     fn the_password_is_the_first_line_as_it_is() {
-        for (input, password) in [
-            ("pass word \n", "pass word "),
-            ("pass\r\nmore\n", "pass"),
-            ("pass", "pass"),
-            ("\nsecond", ""),
-            ("", ""),
-        ] {
+        for (input, password) in
+            [("pass word \n", "pass word "), ("pass\r\nmore\n", "pass"), ("pass", "pass"), ("\nsecond", ""), ("", "")]
+        {
             assert_eq!(first_line(input.as_bytes()).unwrap().expose(), password, "{input:?}");
         }
         assert_eq!(first_line("x".repeat(9999).as_bytes()).unwrap().expose().len(), 4096);

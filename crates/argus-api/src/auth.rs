@@ -67,15 +67,9 @@ pub(crate) type KeyHash = [u8; 32];
 #[derive(Clone, Debug)]
 pub(crate) enum Identity {
     /// A program.
-    Key {
-        key: Box<ApiKey>,
-        hash: KeyHash,
-    },
+    Key { key: Box<ApiKey>, hash: KeyHash },
     /// A person.
-    User {
-        user: Box<User>,
-        session: SessionId,
-    },
+    User { user: Box<User>, session: SessionId },
 }
 
 /// How an identity can be looked at again later.

@@ -320,9 +320,8 @@ async fn refreshed(shared: &Data<Shared>, req: &HttpRequest, body: Body) -> Resu
     Query::parse(req.query_string())?.done()?;
     let (next, new) = new_refresh(now)?;
     let (from, task) = (Visitor::of(req), Data::clone(shared));
-    let refreshed = shared.finish(async move {
-        Ok(task.state.db.session_refresh(sha256, new, from.ip, from.agent, now).await?)
-    });
+    let refreshed =
+        shared.finish(async move { Ok(task.state.db.session_refresh(sha256, new, from.ip, from.agent, now).await?) });
     match refreshed.await? {
         Refreshed::Good(user, session) => Grant::new(shared, *user, session, next, now)?.answer(req, StatusCode::OK),
         Refreshed::Reused(session) => {
@@ -413,10 +412,14 @@ mod tests {
 
     #[test]
     fn only_names_of_this_machine_are_its_names() {
-        for own in ["localhost", "LOCALHOST:8000", "127.0.0.1", "127.1.2.3:80", "[::1]", "[::1]:8000", "[::ffff:127.0.0.1]"] {
+        for own in
+            ["localhost", "LOCALHOST:8000", "127.0.0.1", "127.1.2.3:80", "[::1]", "[::1]:8000", "[::ffff:127.0.0.1]"]
+        {
             assert!(names_loopback(own), "{own}");
         }
-        for other in ["", "cam", "localhost.evil", "evil:80", "10.0.0.1", "[::2]:80", "127.0.0.1.evil", "localhost:x", "0.0.0.0"] {
+        for other in
+            ["", "cam", "localhost.evil", "evil:80", "10.0.0.1", "[::2]:80", "127.0.0.1.evil", "localhost:x", "0.0.0.0"]
+        {
             assert!(!names_loopback(other), "{other}");
         }
     }

@@ -10,8 +10,8 @@ use serde::Serialize;
 
 use crate::camera::{Camera, CameraConfig, Source};
 use crate::describe::{DescribeOutcome, DescribeRequest, ProviderInfo, Reanalysed, Reanalysis};
-use crate::settings::{Settings, StoredSettings};
 use crate::figures::Figures;
+use crate::settings::{Settings, StoredSettings};
 use crate::status::{CameraLive, CameraState, FaultKind};
 use crate::{CameraId, Classify, ErrorClass, EventId, Faults, Invalid, Picture, Timestamp};
 
@@ -296,8 +296,7 @@ pub trait Control: Send + Sync {
     /// `NotFound`; `Invalid` for a provider that nobody knows; `Conflict` when a description is being made, no picture
     /// is stored or a budget is spent; `Exhausted` for more than three in an hour; `Unavailable` without any provider;
     /// `Upstream` or `Timeout` when it failed while it was waited for.
-    async fn event_reanalyse(&self, id: EventId, how: Reanalysis, wait: Duration)
-    -> Result<Reanalysed, ControlError>;
+    async fn event_reanalyse(&self, id: EventId, how: Reanalysis, wait: Duration) -> Result<Reanalysed, ControlError>;
 
     /// What was counted since the start, for `/metrics`.
     async fn figures(&self) -> Figures;

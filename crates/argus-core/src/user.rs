@@ -161,12 +161,7 @@ impl NewUser {
     ///
     /// # Errors
     /// All faults found, each with its field.
-    pub fn check(
-        username: &str,
-        password: Option<&Secret>,
-        email: Option<&str>,
-        role: Role,
-    ) -> Result<Self, Faults> {
+    pub fn check(username: &str, password: Option<&Secret>, email: Option<&str>, role: Role) -> Result<Self, Faults> {
         let mut faults = Faults::default();
         let username = username.parse::<Username>().map_err(|fault| faults.0.push(fault)).ok();
         if let Some(Err(fault)) = password.map(|p| password_check("password", p, username.as_ref())) {

@@ -132,7 +132,8 @@ impl Database {
                 #[cfg(feature = "postgres")]
                 DbUrl::Postgres(_) => read.clone(),
             };
-            let inner = Inner { read, write, wait, sealer: Sealer::new(&seal_ring), journal: JournalCache::new(newest) };
+            let inner =
+                Inner { read, write, wait, sealer: Sealer::new(&seal_ring), journal: JournalCache::new(newest) };
             Ok(Self { inner: Arc::new(inner) })
         })
         .await

@@ -252,7 +252,8 @@ impl Database {
             let matching = || {
                 let mut query: user::BoxedQuery<'_, MultiBackend> = user::table.into_boxed();
                 if !filter.roles.is_empty() {
-                    query = query.filter(user::role.eq_any(filter.roles.iter().map(|r| r.as_str()).collect::<Vec<_>>()));
+                    query =
+                        query.filter(user::role.eq_any(filter.roles.iter().map(|r| r.as_str()).collect::<Vec<_>>()));
                 }
                 if let Some(active) = filter.is_active {
                     query = query.filter(user::is_active.eq(active));

@@ -373,10 +373,7 @@ pub(crate) fn running(
 
 /// A call that never went out, or never came back.
 fn failed(kind: DescribeFailure, message: String) -> DescribeOutcome {
-    DescribeOutcome {
-        record: CallRecord::default(),
-        result: Err(DescribeError { kind, message, retry_after: None }),
-    }
+    DescribeOutcome { record: CallRecord::default(), result: Err(DescribeError { kind, message, retry_after: None }) }
 }
 
 async fn finish(

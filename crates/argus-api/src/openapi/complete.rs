@@ -59,7 +59,9 @@ fn one(operation: &mut Operation, place: &Place<'_>, samples: &Samples) {
     }
     for (status, response) in responses.iter_mut() {
         let RefOr::T(own) = response else { continue };
-        if own.description.is_empty() && own.content.is_empty() && own.headers.is_empty()
+        if own.description.is_empty()
+            && own.content.is_empty()
+            && own.headers.is_empty()
             && let Some(name) = answers::shared_name(status, &place.permission)
         {
             *response = RefOr::Ref(Ref::new(format!("#/components/responses/{name}")));

@@ -28,7 +28,9 @@ async fn a_cookie_alone_changes_nothing() {
         send(with_cookie(&server, &ada, "a").header("origin", origin)).await.expect(403);
     }
     send(with_cookie(&server, &ada, "a").header("referer", &own)).await.expect(403);
-    send(with_cookie(&server, &ada, "a").header("origin", &own).header("origin", "http://evil.example")).await.expect(403);
+    send(with_cookie(&server, &ada, "a").header("origin", &own).header("origin", "http://evil.example"))
+        .await
+        .expect(403);
     let delete = server.bare(Method::DELETE, &format!("/users/{}", ada.id()));
     send(delete.header("cookie", ada.cookies())).await.expect(403);
     assert_eq!(cameras(&server).await, 0);
@@ -54,7 +56,8 @@ async fn what_browsers_do_not_send_by_themselves_is_exempt() {
 #[tokio::test]
 async fn wrong_credentials_are_told_before() {
     let server = Server::start().await;
-    let post = |cookie: &str| server.bare(Method::POST, "/cameras").header("cookie", format!("argusai_access_token={cookie}"));
+    let post =
+        |cookie: &str| server.bare(Method::POST, "/cameras").header("cookie", format!("argusai_access_token={cookie}"));
     send(post("wrong")).await.expect(401);
     let viewer = person(&server, "ada", "viewer").await;
     let refused = send(post(&viewer.access)).await.expect(403);
@@ -91,7 +94,8 @@ async fn a_refused_logout_ends_nothing() {
 #[tokio::test]
 async fn allowed_origins_may() {
     let cors_origins = vec!["https://home.example".parse().unwrap()];
-    let server = Server::start_configured(Timing::default(), HttpConfig { cors_origins, ..HttpConfig::default() }).await;
+    let server =
+        Server::start_configured(Timing::default(), HttpConfig { cors_origins, ..HttpConfig::default() }).await;
     person(&server, "ada", "admin").await;
     let ada = login(&server, "ada", PASSWORD).await;
     send(with_cookie(&server, &ada, "a").header("origin", "https://home.example")).await.expect(201);

@@ -29,7 +29,10 @@ async fn a_sign_in_gives_a_token_and_two_cookies() {
         cookie_lines(&answer),
         [
             format!("argusai_access_token={}; Path=/; Max-Age=900; HttpOnly; SameSite=Lax", session.access),
-            format!("argusai_refresh_token={}; Path=/api/v1/auth; Max-Age=2592000; HttpOnly; SameSite=Lax", session.refresh),
+            format!(
+                "argusai_refresh_token={}; Path=/api/v1/auth; Max-Age=2592000; HttpOnly; SameSite=Lax",
+                session.refresh
+            ),
         ]
     );
     assert!(session.refresh.len() >= 43);
@@ -45,7 +48,8 @@ async fn a_sign_in_gives_a_token_and_two_cookies() {
 #[tokio::test]
 async fn cookies_are_secure_behind_a_proxy_that_speaks_tls() {
     let trusted_proxies = vec![network("127.0.0.1").unwrap()];
-    let server = Server::start_configured(Timing::default(), HttpConfig { trusted_proxies, ..HttpConfig::default() }).await;
+    let server =
+        Server::start_configured(Timing::default(), HttpConfig { trusted_proxies, ..HttpConfig::default() }).await;
     person(&server, "ada", "viewer").await;
     let login = || server.bare(Method::POST, "/auth/login").json(&json!({"username": "ada", "password": PASSWORD}));
     let secure = |lines: Vec<String>| lines.iter().all(|line| line.ends_with("; SameSite=Lax; Secure"));
@@ -54,7 +58,10 @@ async fn cookies_are_secure_behind_a_proxy_that_speaks_tls() {
     // The address in the list is the forwarded one.
     let session = Session::of(&send(login().header("x-forwarded-for", "198.51.100.7").header("user-agent", "x")).await);
     let list = session.get(&server, "/auth/sessions").await.expect(200);
-    assert_eq!((&list["items"][0]["ip_address"], &list["items"][0]["user_agent"]), (&json!("198.51.100.7"), &json!("x")));
+    assert_eq!(
+        (&list["items"][0]["ip_address"], &list["items"][0]["user_agent"]),
+        (&json!("198.51.100.7"), &json!("x"))
+    );
 }
 
 #[tokio::test]
@@ -117,7 +124,8 @@ async fn five_failures_close_the_door() {
 #[tokio::test]
 async fn an_address_has_fifty_failures_and_ipv6_counts_by_its_64() {
     let trusted_proxies = vec![network("127.0.0.1").unwrap()];
-    let server = Server::start_configured(Timing::default(), HttpConfig { trusted_proxies, ..HttpConfig::default() }).await;
+    let server =
+        Server::start_configured(Timing::default(), HttpConfig { trusted_proxies, ..HttpConfig::default() }).await;
     let attempt = |from: String, name: String| {
         let body = json!({"username": name, "password": "wrong"});
         send(server.bare(Method::POST, "/auth/login").header("x-forwarded-for", from).json(&body))
@@ -273,7 +281,13 @@ async fn another_password_ends_all_sessions_and_begins_one() {
 async fn guesses_at_the_present_password_are_counted() {
     let server = Server::start().await;
     let session = person(&server, "ada", "viewer").await;
-    let guess = || session.post(&server, "/auth/change-password", json!({"current_password": "wrong", "new_password": "another horse"}));
+    let guess = || {
+        session.post(
+            &server,
+            "/auth/change-password",
+            json!({"current_password": "wrong", "new_password": "another horse"}),
+        )
+    };
     for _ in 0..5 {
         guess().await.expect(422);
     }
@@ -294,8 +308,14 @@ async fn sessions_are_seen_and_ended_by_their_user() {
     let of = |i: usize| &list["items"][i];
     assert_eq!((&list["total"], &list["limit"], &list["pages"]), (&json!(2), &json!(20), &json!(1)));
     assert_eq!((&of(0)["is_current"], &of(1)["is_current"]), (&json!(false), &json!(true)), "newest first");
-    assert_eq!((&of(0)["created_at"], &of(0)["last_active_at"]), (&json!("2025-12-23T10:31:00.000Z"), &json!("2025-12-23T10:31:00.000Z")));
-    assert_eq!((&of(1)["created_at"], &of(1)["last_active_at"]), (&json!("2025-12-23T10:30:00.000Z"), &json!("2025-12-23T10:32:00.000Z")));
+    assert_eq!(
+        (&of(0)["created_at"], &of(0)["last_active_at"]),
+        (&json!("2025-12-23T10:31:00.000Z"), &json!("2025-12-23T10:31:00.000Z"))
+    );
+    assert_eq!(
+        (&of(1)["created_at"], &of(1)["last_active_at"]),
+        (&json!("2025-12-23T10:30:00.000Z"), &json!("2025-12-23T10:32:00.000Z"))
+    );
     assert_eq!(of(0)["ip_address"], "127.0.0.1");
     assert_eq!(of(0).as_object().unwrap().len(), 6);
     let path = |id: &serde_json::Value| format!("/auth/sessions/{}", id.as_str().unwrap());

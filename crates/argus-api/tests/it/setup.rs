@@ -39,7 +39,10 @@ async fn from_this_machine_no_token_is_needed() {
     let made = answer.expect(201);
     assert_eq!((&made["token_type"], &made["expires_in"]), (&json!("bearer"), &json!(900)));
     let user = &made["user"];
-    assert_eq!((&user["username"], &user["role"], &user["email"]), (&json!("ada"), &json!("admin"), &json!("ada@example.org")));
+    assert_eq!(
+        (&user["username"], &user["role"], &user["email"]),
+        (&json!("ada"), &json!("admin"), &json!("ada@example.org"))
+    );
     assert_eq!((&user["is_active"], &user["must_change_password"]), (&json!(true), &json!(false)));
     assert_eq!(user["last_login"], "2025-12-23T10:30:00.000Z");
     let session = Session::of(&answer);
@@ -53,7 +56,12 @@ async fn from_this_machine_no_token_is_needed() {
 #[tokio::test]
 async fn from_elsewhere_the_token_is_needed() {
     let server = Server::start().await;
-    for (name, value) in [("x-forwarded-for", "127.0.0.1"), ("forwarded", "for=127.0.0.1"), ("x-forwarded-proto", "http"), ("host", "cam:8000")] {
+    for (name, value) in [
+        ("x-forwarded-for", "127.0.0.1"),
+        ("forwarded", "for=127.0.0.1"),
+        ("x-forwarded-proto", "http"),
+        ("host", "cam:8000"),
+    ] {
         let status = send(server.bare(Method::GET, "/auth/setup-status").header(name, value)).await;
         assert_eq!(status.expect(200)["token_required"], true, "{name}");
         ask(near(&server).header(name, value), body("ada")).await.expect(403);
@@ -70,7 +78,10 @@ async fn a_token_that_is_sent_is_checked_from_here_too() {
     ask(near(&server), with_token("wrong")).await.expect(403);
     ask(near(&server), with_token("")).await.expect(403);
     // What is no text is a fault of the value.
-    assert_eq!(ask(near(&server), json!({"username": "ada", "password": PASSWORD, "token": 5})).await.faults(), ["token"]);
+    assert_eq!(
+        ask(near(&server), json!({"username": "ada", "password": PASSWORD, "token": 5})).await.faults(),
+        ["token"]
+    );
     ask(near(&server), with_token(SETUP_TOKEN)).await.expect(201);
 }
 
@@ -109,7 +120,10 @@ async fn every_fault_is_named() {
     let server = Server::start().await;
     let ask = async |body: Value| ask(near(&server), body).await.faults();
     assert_eq!(ask(json!({})).await, ["password", "username"]);
-    assert_eq!(ask(json!({"username": "a b", "password": "short", "email": "x", "role": "viewer"})).await, ["email", "password", "role", "username"]);
+    assert_eq!(
+        ask(json!({"username": "a b", "password": "short", "email": "x", "role": "viewer"})).await,
+        ["email", "password", "role", "username"]
+    );
     assert_eq!(ask(json!({"username": 5, "password": null})).await, ["password", "username"]);
     assert_eq!(ask(json!({"username": "ada", "password": "I am ADA, the first"})).await, ["password"]);
     assert!(!server.db.user_exists().await.unwrap());

@@ -165,12 +165,7 @@ impl Control for Books {
         Ok(stored.clone())
     }
 
-    async fn event_reanalyse(
-        &self,
-        id: EventId,
-        how: Reanalysis,
-        wait: Duration,
-    ) -> Result<Reanalysed, ControlError> {
+    async fn event_reanalyse(&self, id: EventId, how: Reanalysis, wait: Duration) -> Result<Reanalysed, ControlError> {
         self.wishes.lock().unwrap().push((id, how, wait));
         let answer = self.reanalysed.lock().unwrap().pop_front();
         match answer {
@@ -304,7 +299,11 @@ impl Server {
             shutdown: shutdown.clone(),
             timing,
             http,
-            sign_in: SignIn { setup_token: Some(Secret::new(SETUP_TOKEN)), setup_file, ..SignIn::new(TokenKey::new(TOKEN_KEY)) },
+            sign_in: SignIn {
+                setup_token: Some(Secret::new(SETUP_TOKEN)),
+                setup_file,
+                ..SignIn::new(TokenKey::new(TOKEN_KEY))
+            },
         };
         let bound = bind(state, &["127.0.0.1:0".parse().unwrap()]).unwrap();
         let port = bound.addrs()[0].port();
@@ -354,7 +353,8 @@ impl Server {
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
-        let api = ["/ws", "/openapi.json", "/docs", "/redoc", "/metrics"].iter().any(|p| path.starts_with(p)) || path.starts_with("/api/");
+        let api = ["/ws", "/openapi.json", "/docs", "/redoc", "/metrics"].iter().any(|p| path.starts_with(p))
+            || path.starts_with("/api/");
         if api { format!("{}{path}", self.base) } else { format!("{}/api/v1{path}", self.base) }
     }
 

@@ -127,7 +127,8 @@ async fn a_ticket_has_the_permissions_of_its_maker() {
 #[tokio::test]
 async fn a_cookie_needs_an_origin() {
     let cors_origins = vec!["https://home.example".parse().unwrap()];
-    let server = Server::start_configured(Timing::default(), HttpConfig { cors_origins, ..HttpConfig::default() }).await;
+    let server =
+        Server::start_configured(Timing::default(), HttpConfig { cors_origins, ..HttpConfig::default() }).await;
     let ada = person(&server, "ada", "viewer").await;
     let cookies = ada.cookies();
     let cookie = ("cookie", cookies.as_str());

@@ -33,11 +33,16 @@ async fn a_user_is_made_seen_changed_and_removed() {
     assert_eq!(server.put(&path(&made), made.clone()).await.expect(200), expected);
     assert_eq!(server.put(&path(&made), json!({})).await.expect(200), expected);
     let changed = server.put(&path(&made), json!({"email": null, "role": "viewer"})).await.expect(200);
-    assert_eq!((&changed["email"], &changed["role"], &changed["updated_at"]), (&json!(null), &json!("viewer"), &json!("2025-12-23T10:31:00.000Z")));
+    assert_eq!(
+        (&changed["email"], &changed["role"], &changed["updated_at"]),
+        (&json!(null), &json!("viewer"), &json!("2025-12-23T10:31:00.000Z"))
+    );
     assert_eq!(server.get(&path(&made)).await.expect(200), changed);
 
     server.delete(&path(&made)).await.expect(204);
-    for gone in [server.get(&path(&made)).await, server.delete(&path(&made)).await, server.put(&path(&made), json!({})).await] {
+    for gone in
+        [server.get(&path(&made)).await, server.delete(&path(&made)).await, server.put(&path(&made), json!({})).await]
+    {
         gone.expect(404);
     }
     server.post(&format!("{}/reset-password", path(&made)), json!({})).await.expect(404);
@@ -54,21 +59,34 @@ async fn every_fault_is_named() {
     assert_eq!(create(json!([])).await, ["", "username"]);
     let body = json!({"username": "x", "password": "short", "email": "a@b@c", "role": "root", "is_active": true});
     assert_eq!(create(body).await, ["email", "is_active", "password", "role", "username"]);
-    assert_eq!(create(json!({"username": "ada\0", "role": null, "password": 1234567890})).await, ["password", "role", "username"]);
+    assert_eq!(
+        create(json!({"username": "ada\0", "role": null, "password": 1234567890})).await,
+        ["password", "role", "username"]
+    );
     assert_eq!(create(json!({"username": "ada", "password": "oh, Ada, my dear"})).await, ["password"]);
     let ada = server.post("/users", json!({"username": "ada", "password": PASSWORD})).await.expect(201);
     let update = async |body: Value| server.put(&path(&ada), body).await.faults();
-    assert_eq!(update(json!({"role": null, "is_active": null, "email": "x", "password": PASSWORD})).await, ["email", "is_active", "password", "role"]);
+    assert_eq!(
+        update(json!({"role": null, "is_active": null, "email": "x", "password": PASSWORD})).await,
+        ["email", "is_active", "password", "role"]
+    );
     assert_eq!(update(json!({"is_active": "true"})).await, ["is_active"]);
     assert_eq!(server.put("/users/nobody", json!({"role": 5})).await.faults(), ["role"], "values before existence");
-    assert_eq!(server.get("/users?role=root&is_active=yes&limit=0&x=1").await.faults(), ["is_active", "limit", "role", "x"]);
-    assert_eq!(server.post(&format!("{}/reset-password", path(&ada)), json!({"password": "x"})).await.faults(), ["password"]);
+    assert_eq!(
+        server.get("/users?role=root&is_active=yes&limit=0&x=1").await.faults(),
+        ["is_active", "limit", "role", "x"]
+    );
+    assert_eq!(
+        server.post(&format!("{}/reset-password", path(&ada)), json!({"password": "x"})).await.faults(),
+        ["password"]
+    );
 }
 
 #[tokio::test]
 async fn names_and_addresses_are_unique() {
     let server = Server::start().await;
-    let create = async |name: &str, email: Value| server.post("/users", json!({"username": name, "email": email})).await;
+    let create =
+        async |name: &str, email: Value| server.post("/users", json!({"username": name, "email": email})).await;
     create("ada", json!("ada@example.org")).await.expect(201);
     create("ADA", json!(null)).await.expect(409);
     create("bob", json!("ADA@EXAMPLE.ORG")).await.expect(409);
@@ -89,7 +107,8 @@ async fn the_list_is_filtered_and_in_order() {
     }
     let names = async |query: &str| {
         let list = server.get(&format!("/users{query}")).await.expect(200);
-        let names: Vec<_> = list["items"].as_array().unwrap().iter().map(|u| u["username"].as_str().unwrap().to_owned()).collect();
+        let names: Vec<_> =
+            list["items"].as_array().unwrap().iter().map(|u| u["username"].as_str().unwrap().to_owned()).collect();
         (names.join(" "), list["total"].as_i64().unwrap())
     };
     assert_eq!(names("").await, ("eve ada bob joe".into(), 4));
@@ -103,7 +122,9 @@ async fn the_list_is_filtered_and_in_order() {
 async fn the_last_admin_stays() {
     let server = Server::start().await;
     let ada = person(&server, "ada", "admin").await;
-    for change in [json!({"role": "operator"}), json!({"is_active": false}), json!({"role": "viewer", "is_active": false})] {
+    for change in
+        [json!({"role": "operator"}), json!({"is_active": false}), json!({"role": "viewer", "is_active": false})]
+    {
         server.put(&path(&ada.user), change).await.expect(409);
     }
     server.delete(&path(&ada.user)).await.expect(409);
@@ -121,7 +142,10 @@ async fn a_temporary_password_must_be_changed() {
     let made = server.post("/users", json!({"username": "ada", "role": "admin", "password": null})).await.expect(201);
     let temporary = made["temporary_password"].as_str().unwrap();
     assert!(temporary.len() >= 10 && !temporary.contains("ada"));
-    assert_eq!((&made["must_change_password"], &made["temporary_password_expires_at"]), (&json!(true), &json!("2025-12-26T10:30:00.000Z")));
+    assert_eq!(
+        (&made["must_change_password"], &made["temporary_password_expires_at"]),
+        (&json!(true), &json!("2025-12-26T10:30:00.000Z"))
+    );
     let ada = login(&server, "ada", temporary).await;
     assert_eq!(ada.user["must_change_password"], true);
     for (method, path) in [

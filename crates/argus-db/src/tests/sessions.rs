@@ -14,7 +14,12 @@ fn refresh(fill: u8, end: i64) -> NewRefresh {
 
 fn session(fill: u8, seconds: i64) -> NewSession {
     let id = SessionId::new(at(seconds));
-    NewSession { id, ip_address: Some("::1".into()), user_agent: Some("curl\0".into()), refresh: refresh(fill, seconds + 1000) }
+    NewSession {
+        id,
+        ip_address: Some("::1".into()),
+        user_agent: Some("curl\0".into()),
+        refresh: refresh(fill, seconds + 1000),
+    }
 }
 
 async fn open(db: &Database, user: &User, fill: u8, seconds: i64) -> SessionId {
