@@ -23,8 +23,8 @@ use crate::query::Query;
 use crate::state::Shared;
 
 pub(crate) use filter::EventQuery;
-pub(crate) use reanalyse::{__path_reanalyse, __path_reanalyze, reanalyse, reanalyze};
 pub use reanalyse::{QueuedStatus, ReanalysisQueued};
+pub(crate) use reanalyse::{__path_reanalyse, __path_reanalyze, reanalyse, reanalyze};
 
 const WHAT: &str = "event";
 

@@ -354,9 +354,6 @@ mod tests {
         assert_eq!(fields, ["ai.frames.count", "ai.frames.gone", "media.thumbnail_width", "retention.media_days"]);
         assert_eq!((read.ai.frames.count, read.retention.events_days, read.retention.media_days), (6, Some(10), None));
         assert_eq!(read.general.public_url.as_deref(), Some("https://argus.example"));
-        assert!(
-            Settings::default().merge(&serde_json::to_value(&read).unwrap()).is_ok(),
-            "what was read keeps the rules"
-        );
+        assert!(Settings::default().merge(&serde_json::to_value(&read).unwrap()).is_ok(), "what was read keeps the rules");
     }
 }

@@ -35,7 +35,8 @@ struct SealedRow {
 /// The sealed values of a place.
 fn sealed(conn: &mut DbConn, (table, column): (&str, &str)) -> Result<Vec<SealedRow>, DbError> {
     // Both names are ours; a statement cannot take names as values.
-    let query = format!("SELECT id AS owner, {column} AS sealed FROM {table} WHERE {column} IS NOT NULL ORDER BY id");
+    let query =
+        format!("SELECT id AS owner, {column} AS sealed FROM {table} WHERE {column} IS NOT NULL ORDER BY id");
     Ok(diesel::sql_query(query).load(conn)?)
 }
 

@@ -11,9 +11,9 @@ mod journal;
 mod keys;
 mod list;
 mod migrations;
-mod reanalyses;
 mod sessions;
 mod users;
+mod reanalyses;
 
 use std::time::Duration;
 

@@ -64,10 +64,7 @@ async fn refusals_have_their_status() {
     }
     next(ControlError::Invalid(Faults::from(Invalid::new("provider", "is unknown"))));
     assert_eq!(server.post(&path, json!({"provider": "x"})).await.faults(), ["provider"]);
-    next(ControlError::Exhausted {
-        message: "three within an hour".into(),
-        retry_after: Duration::from_millis(61_200),
-    });
+    next(ControlError::Exhausted { message: "three within an hour".into(), retry_after: Duration::from_millis(61_200) });
     let answer = server.post(&path, json!({})).await;
     answer.expect(429);
     assert_eq!(answer.header("retry-after"), "62");
@@ -80,12 +77,8 @@ async fn values_are_checked_before_the_event_is_looked_for() {
     let check = async |query: &str, body, fields: &[&str]| {
         assert_eq!(server.post(&format!("{path}{query}"), body).await.faults(), fields);
     };
-    check(
-        "?wait=61&x=1",
-        json!({"prompt": "", "provider": "\u{0}", "mode": 1}),
-        &["mode", "prompt", "provider", "wait", "x"],
-    )
-    .await;
+    check("?wait=61&x=1", json!({"prompt": "", "provider": "\u{0}", "mode": 1}), &["mode", "prompt", "provider", "wait", "x"])
+        .await;
     check("", json!({"analysis_mode": null, "prompt": "x".repeat(2001)}), &["analysis_mode", "prompt"]).await;
     check("", json!({"analysis_mode": "both", "provider": 5}), &["analysis_mode", "provider"]).await;
     check("?wait=-1", json!([]), &["", "wait"]).await;

@@ -110,9 +110,7 @@ async fn the_document_says_what_is_checked() {
                 assert!(takes(json!(most)) && !takes(json!(most + 1)), "{path} to {most}");
             }
         }
-        if let Some(most) =
-            schema["maxLength"].as_u64().filter(|_| matches!(path.as_str(), "general.system_name" | "ai.prompt"))
-        {
+        if let Some(most) = schema["maxLength"].as_u64().filter(|_| matches!(path.as_str(), "general.system_name" | "ai.prompt")) {
             let text = |n: u64| json!("ä".repeat(usize::try_from(n).unwrap()));
             assert!(takes(text(most)) && !takes(text(most + 1)) && !takes(text(0)), "{path} to {most}");
         }

@@ -44,19 +44,13 @@ async fn success_replaces_the_words_and_not_the_pictures() {
     stage.script.answers(Answer::Says { text: "A white cat.", confidence: Some(40), cost: Some(0.02) });
     stage.clock.advance(Duration::from_secs(60));
     let Reanalysed::Done(event) = ask(&stage, id, WAIT).await.unwrap() else { panic!("not in time") };
-    assert_eq!(
-        (event.description.as_str(), event.ai_confidence, event.ai_cost),
-        ("A white cat.", Some(40), Some(0.02))
-    );
+    assert_eq!((event.description.as_str(), event.ai_confidence, event.ai_cost), ("A white cat.", Some(40), Some(0.02)));
     assert_eq!((event.low_confidence, event.reanalysis_count), (true, 1));
     assert_eq!(event.reanalyzed_at, Some(argus_core::Clock::now(&*stage.clock)));
     assert_eq!((&event.frames, event.timestamp), (&before.frames, before.timestamp));
     assert_eq!(*event, stage.get(id).await);
     let receipts = stage.receipts(id).await;
-    assert_eq!(
-        receipts.iter().map(|r| r.trigger).collect::<Vec<_>>(),
-        [AnalysisTrigger::Reanalyse, AnalysisTrigger::Initial]
-    );
+    assert_eq!(receipts.iter().map(|r| r.trigger).collect::<Vec<_>>(), [AnalysisTrigger::Reanalyse, AnalysisTrigger::Initial]);
     assert_eq!((receipts[0].status, receipts[0].prompt.as_str()), (AnalysisStatus::Succeeded, "the whole prompt"));
     assert_eq!(stage.db.jobs_count().await.unwrap(), JobCounts::default());
     let told = stage.db.journal_after(0, 500, None).await.unwrap();
@@ -134,8 +128,7 @@ async fn an_event_that_failed_is_still_tried_by_itself_afterwards() {
     let id = stage.event(&camera, 1).await;
     wait("the failure", || async {
         let receipts = stage.receipts(id).await;
-        (receipts.first()?.status == AnalysisStatus::Failed && stage.db.jobs_count().await.ok()?.ready == 1)
-            .then_some(())
+        (receipts.first()?.status == AnalysisStatus::Failed && stage.db.jobs_count().await.ok()?.ready == 1).then_some(())
     })
     .await;
     stage.script.answers(Answer::Fails(DescribeFailure::ServerError));

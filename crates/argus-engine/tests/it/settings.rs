@@ -88,10 +88,8 @@ async fn prompt_language_and_time_zone_reach_the_describer() {
     let stage = Stage::start().await;
     let camera = stage.resting().await;
     stage.described(&camera, 1).await;
-    stage
-        .put(json!({"ai": {"prompt": "Count the birds."},
-        "general": {"language": "pt-BR", "timezone": "Europe/Berlin"}}))
-        .await;
+    stage.put(json!({"ai": {"prompt": "Count the birds."},
+        "general": {"language": "pt-BR", "timezone": "Europe/Berlin"}})).await;
     stage.described(&camera, 1).await;
     let own = |c: &argus_core::camera::Camera| {
         let mut config = c.config.clone();
@@ -100,7 +98,8 @@ async fn prompt_language_and_time_zone_reach_the_describer() {
     };
     stage.engine.camera_update(camera.id, Box::new(own)).await.unwrap();
     stage.described(&camera, 1).await;
-    let asked: Vec<_> = stage.script.asked().into_iter().map(|r| (r.instruction, r.language, r.timezone)).collect();
+    let asked: Vec<_> =
+        stage.script.asked().into_iter().map(|r| (r.instruction, r.language, r.timezone)).collect();
     let row = |prompt: Option<&str>, language: &str, zone: &str| {
         (prompt.map(str::to_owned), language.to_owned(), zone.to_owned())
     };
@@ -163,10 +162,8 @@ async fn as_many_descriptions_at_once_as_are_allowed_now() {
 async fn pictures_are_as_many_as_large_and_chosen_as_set() {
     let stage = Stage::start().await;
     let camera = stage.camera(|c| c.analysis_mode = AnalysisMode::MultiFrame).await;
-    stage
-        .put(json!({"ai": {"frames": {"count": 4, "strategy": "uniform", "max_width": 800, "jpeg_quality": 50}},
-        "media": {"thumbnail_width": 200}}))
-        .await;
+    stage.put(json!({"ai": {"frames": {"count": 4, "strategy": "uniform", "max_width": 800, "jpeg_quality": 50}},
+        "media": {"thumbnail_width": 200}})).await;
     let event = stage.movement(camera.id).await;
     let calls = stage.log.stills.lock().unwrap().clone();
     let thumbnail = StillSpec { max_width: 200, quality: 50 };
@@ -187,9 +184,7 @@ async fn pictures_are_as_many_as_large_and_chosen_as_set() {
     let calls = stage.log.stills.lock().unwrap().clone();
     let adaptive = &calls[3];
     assert_eq!((adaptive.0.len(), adaptive.1[0].max_width), (2, 320));
-    let on_a_picture = |at: &argus_core::Timestamp| {
-        (at.as_micros() - argus_core::Clock::now(&*stage.clock).as_micros()) % 200_000 == 0
-    };
+    let on_a_picture = |at: &argus_core::Timestamp| (at.as_micros() - argus_core::Clock::now(&*stage.clock).as_micros()) % 200_000 == 0;
     assert!(adaptive.0.iter().all(on_a_picture), "adaptive moments are pictures that moved: {:?}", adaptive.0);
 }
 
@@ -226,8 +221,10 @@ async fn schedules_without_a_time_zone_go_by_that_of_the_settings() {
     assert!(!stage.engine.camera_live(camera.id).unwrap().schedule_active);
     stage.log.pictures(camera.id, argus_core::Clock::now(&*stage.clock), 0..110);
     // The camera has looked at all of them once it has answered a change.
-    wait("the pictures", || async { (!stage.engine.camera_live(camera.id).unwrap().motion_active).then_some(()) })
-        .await;
+    wait("the pictures", || async {
+        (!stage.engine.camera_live(camera.id).unwrap().motion_active).then_some(())
+    })
+    .await;
     stage.put(json!({"general": {"timezone": "Europe/Berlin"}})).await;
     assert!(stage.engine.camera_live(camera.id).unwrap().schedule_active);
     stage.clock.advance(Duration::from_secs(120));
