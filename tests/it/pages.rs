@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 /// Every operation of the document: tag and operation id.
 async fn operations(server: &ServerProcess) -> Vec<(String, String)> {
-    let document = argus_tests::http::Client::new(server.origin(), "").root().get("/openapi.json").await.expect(200).json;
+    let document =
+        argus_tests::http::Client::new(server.origin(), "").root().get("/openapi.json").await.expect(200).json;
     let items = document["paths"].as_object().unwrap().values();
     let all = items.flat_map(|item| item.as_object().unwrap().values());
     let name = |v: &Value| v.as_str().unwrap().to_owned();
@@ -62,9 +63,17 @@ async fn swagger_ui_lists_every_operation_and_tries_them_with_a_key() {
 
     let first = "const block = document.querySelector('#operations-cameras-list_cameras');";
     browser.run(&format!("{first} block.querySelector('.opblock-summary-control').click()")).await;
-    browser.until("its button", &format!("{first} const b = block.querySelector('.try-out__btn'); if (!b) return false; b.click(); return true")).await;
+    browser
+        .until(
+            "its button",
+            &format!(
+                "{first} const b = block.querySelector('.try-out__btn'); if (!b) return false; b.click(); return true"
+            ),
+        )
+        .await;
     // Without a key first: the page shows what the server says.
-    let execute = format!("{first} const b = block.querySelector('.execute'); if (!b) return false; b.click(); return true");
+    let execute =
+        format!("{first} const b = block.querySelector('.execute'); if (!b) return false; b.click(); return true");
     browser.until("the way to execute", &execute).await;
     let status = |code: u16| {
         format!(
@@ -102,7 +111,8 @@ async fn redoc_shows_every_operation() {
     let server = ServerProcess::start(dir.path()).await;
     let wanted = operations(&server).await;
     browser.open(&format!("{}/redoc", server.origin())).await;
-    let count = format!("return document.querySelectorAll('[data-section-id*=\"operation/\"]').length >= {}", wanted.len());
+    let count =
+        format!("return document.querySelectorAll('[data-section-id*=\"operation/\"]').length >= {}", wanted.len());
     browser.until("every operation", &count).await;
     let all = "return [...document.querySelectorAll('[data-section-id]')].map(part => part.dataset.sectionId)";
     let sections = browser.run(all).await;

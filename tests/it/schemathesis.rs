@@ -11,9 +11,13 @@ use crate::common::{Site, id_of, test_camera};
 
 /// Where `cargo xtask test` puts the programs; `None`, said loudly, where it could not.
 fn tools() -> Option<PathBuf> {
-    let folder = std::env::var_os("ARGUS_TEST_TOOLS").map(PathBuf::from).filter(|folder| folder.join("python").exists());
+    let folder =
+        std::env::var_os("ARGUS_TEST_TOOLS").map(PathBuf::from).filter(|folder| folder.join("python").exists());
     if folder.is_none() {
-        argus_tests::skip("schemathesis is not there", &"run `cargo xtask test`, which installs it where PyPI is in reach");
+        argus_tests::skip(
+            "schemathesis is not there",
+            &"run `cargo xtask test`, which installs it where PyPI is in reach",
+        );
     }
     folder
 }
@@ -101,7 +105,10 @@ async fn schemathesis_finds_nothing() {
     let text = format!("{}{}", String::from_utf8_lossy(&done.stdout), String::from_utf8_lossy(&done.stderr));
     assert!(done.status.success(), "{text}");
     let operations = operations(&site).await;
-    assert!(text.contains(&format!("{operations} / {operations}")) || text.contains(&format!("{operations} selected")), "{text}");
+    assert!(
+        text.contains(&format!("{operations} / {operations}")) || text.contains(&format!("{operations} selected")),
+        "{text}"
+    );
 }
 
 async fn operations(site: &Site) -> usize {

@@ -146,7 +146,10 @@ impl Drop for Browser {
             let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
             let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
             if String::from_utf8_lossy(&line).contains(&profile) {
-                #[expect(unsafe_code, reason = "kill(2) touches no memory; the process names a folder that is ours alone")]
+                #[expect(
+                    unsafe_code,
+                    reason = "kill(2) touches no memory; the process names a folder that is ours alone"
+                )]
                 unsafe {
                     libc::kill(pid, libc::SIGKILL);
                 }

@@ -42,7 +42,12 @@ pub(crate) struct Health {
 
 impl Health {
     pub(crate) fn new() -> Self {
-        Self { state: CameraState::of(CameraStatus::Starting), failing_since: None, arrivals: VecDeque::new(), frames: 0 }
+        Self {
+            state: CameraState::of(CameraStatus::Starting),
+            failing_since: None,
+            arrivals: VecDeque::new(),
+            frames: 0,
+        }
     }
 
     /// A picture came.

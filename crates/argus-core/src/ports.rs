@@ -10,8 +10,8 @@ use serde::Serialize;
 
 use crate::camera::{Camera, CameraConfig, Source};
 use crate::describe::{DescribeOutcome, DescribeRequest, ProviderInfo, Reanalysed, Reanalysis};
-use crate::settings::{Settings, StoredSettings};
 use crate::figures::Figures;
+use crate::settings::{Settings, StoredSettings};
 use crate::status::{CameraLive, CameraState, FaultKind};
 use crate::storage::StorageReport;
 use crate::{CameraId, Classify, ErrorClass, EventId, Faults, Invalid, Picture, PrivacyMask, Timestamp};

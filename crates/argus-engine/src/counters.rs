@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use argus_core::camera::SourceType;
+use argus_core::chain;
 use argus_core::describe::{Analysis, AnalysisStatus};
 use argus_core::event::DetectionType;
 use argus_core::figures::{CallFigures, EventFigures, Figures, Histogram, JobFigures};
-use argus_core::chain;
 use tracing::warn;
 
 use crate::Engine;

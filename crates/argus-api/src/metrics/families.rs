@@ -90,7 +90,8 @@ pub(super) fn of_figures(figures: &Figures) -> Vec<Family> {
         }),
         described(figures),
         by_provider("ai_calls_total", "Calls of AI providers", |family, c| {
-            let of = |family: Family, outcome, n| family.with(&[("provider", &c.provider), ("outcome", outcome)], float(n));
+            let of =
+                |family: Family, outcome, n| family.with(&[("provider", &c.provider), ("outcome", outcome)], float(n));
             of(of(family, "succeeded", c.succeeded), "failed", c.failed)
         }),
         by_provider("ai_tokens_total", "Tokens sent to and received from AI providers", |family, c| {

@@ -61,12 +61,7 @@ const SHARED: &[(&str, &str, &str, &str)] = &[
         "The key's requests are used up for now",
         "Rate limit exceeded. Limit: 100/minute. Retry after 45 seconds.",
     ),
-    (
-        "Fault",
-        "500",
-        "A fault in the server; the cause is in its log, with the request id",
-        "Internal server error",
-    ),
+    ("Fault", "500", "A fault in the server; the cause is in its log, with the request id", "Internal server error"),
     ("Unavailable", "503", "Something needed is down: the database is busy or away", "The database is busy"),
 ];
 
@@ -79,7 +74,10 @@ pub(super) fn shared_name(status: &str, permission: &str) -> Option<&'static str
         "admin" => "MissingAdmin",
         _ => "Forbidden",
     };
-    SHARED.iter().find(|(name, of, ..)| *of == status && (status != "403" || *name == by_permission)).map(|(name, ..)| *name)
+    SHARED
+        .iter()
+        .find(|(name, of, ..)| *of == status && (status != "403" || *name == by_permission))
+        .map(|(name, ..)| *name)
 }
 
 /// The answers that many operations share.

@@ -27,6 +27,7 @@ impl Place<'_> {
 pub(super) fn complete(api: &mut OpenApi) {
     requests::close(api);
     let components = api.components.get_or_insert_default();
+    components.schemas.values_mut().for_each(requests::mend_defaults);
     components.security_schemes.extend(security::schemes());
     components.headers.extend(headers::shared());
     components.responses.extend(answers::shared());
@@ -50,6 +51,7 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = (&mut Operation, bool
 fn one(operation: &mut Operation, place: &Place<'_>, samples: &Samples) {
     security::require(operation, place);
     describe(operation, place);
+    requests::lists(operation);
     requests::example(operation, samples);
     let responses = &mut operation.responses.responses;
     for status in usual_statuses(place) {
@@ -57,7 +59,9 @@ fn one(operation: &mut Operation, place: &Place<'_>, samples: &Samples) {
     }
     for (status, response) in responses.iter_mut() {
         let RefOr::T(own) = response else { continue };
-        if own.description.is_empty() && own.content.is_empty() && own.headers.is_empty()
+        if own.description.is_empty()
+            && own.content.is_empty()
+            && own.headers.is_empty()
             && let Some(name) = answers::shared_name(status, &place.permission)
         {
             *response = RefOr::Ref(Ref::new(format!("#/components/responses/{name}")));

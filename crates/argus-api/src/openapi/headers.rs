@@ -115,7 +115,11 @@ fn header(known: &Known) -> Header {
         _ => schema,
     };
     let schema: Schema = schema.build().into();
-    HeaderBuilder::new().schema(Some(schema)).description(Some(known.description)).example(Some((known.example)())).build()
+    HeaderBuilder::new()
+        .schema(Some(schema))
+        .description(Some(known.description))
+        .example(Some((known.example)()))
+        .build()
 }
 
 /// Names the headers that an answer of this status has.

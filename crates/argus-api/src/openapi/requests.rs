@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 use utoipa::openapi::path::Operation;
-use utoipa::openapi::schema::AdditionalProperties;
+use utoipa::openapi::schema::{AdditionalProperties, SchemaType};
 use utoipa::openapi::{OpenApi, RefOr, Schema};
 
 use super::sample::Samples;
@@ -33,6 +33,37 @@ pub(super) fn close(api: &mut OpenApi) {
             object.additional_properties = Some(Box::new(AdditionalProperties::FreeForm(false)));
         }
         open.extend(serde_json::to_value(&*schema).iter().flat_map(references));
+    }
+}
+
+/// A parameter with several values has at least one: empty values are refused.
+pub(super) fn lists(operation: &mut Operation) {
+    for parameter in operation.parameters.iter_mut().flatten() {
+        if let RefOr::T(parameter) = parameter
+            && let Some(RefOr::T(Schema::Array(list))) = &mut parameter.schema
+        {
+            list.min_items = list.min_items.or(Some(1));
+        }
+    }
+}
+
+/// A default beside an inlined schema is written as a further part that claims to be an object: it may be anything.
+pub(super) fn mend_defaults(schema: &mut RefOr<Schema>) {
+    match schema {
+        RefOr::T(Schema::Object(object)) => object.properties.values_mut().for_each(mend_defaults),
+        RefOr::T(Schema::AllOf(all)) => {
+            for part in &mut all.items {
+                if let RefOr::T(Schema::Object(object)) = part
+                    && object.properties.is_empty()
+                    && object.default.as_ref().is_some_and(|value| !value.is_object())
+                    && object.enum_values.is_none()
+                {
+                    object.schema_type = SchemaType::AnyValue;
+                }
+                mend_defaults(part);
+            }
+        }
+        _ => {}
     }
 }
 
@@ -80,7 +111,6 @@ fn written(operation: &str) -> Option<Value> {
             "vertices": [{"x": 0.1, "y": 0.5}, {"x": 0.9, "y": 0.5}, {"x": 0.9, "y": 1.0}, {"x": 0.1, "y": 1.0}]
         }]}),
         "test_camera" => json!({"type": "test"}),
-        "update_settings" => json!({"general": {"timezone": "Europe/Berlin"}, "retention": {"events_days": 60}}),
         "create_api_key" => json!({"name": "Home Assistant", "scopes": ["read:events", "read:cameras"]}),
         "create_user" => json!({"username": "sam", "role": "viewer"}),
         "update_user" => json!({"role": "operator"}),

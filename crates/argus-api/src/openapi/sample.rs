@@ -50,8 +50,11 @@ impl Samples {
         if let Some(parts) = schema.get("allOf").and_then(Value::as_array) {
             let mut sum = Map::new();
             for part in parts {
-                if let Value::Object(more) = self.value(name, part, fields, depth - 1) {
-                    sum.extend(more);
+                match self.value(name, part, fields, depth - 1) {
+                    Value::Object(more) => sum.extend(more),
+                    Value::Null => {}
+                    // Parts of what is no object are about the same value.
+                    plain => return plain,
                 }
             }
             return Value::Object(sum);
@@ -89,7 +92,10 @@ impl Samples {
             return inner.map_or(json!({}), |inner| json!({ "key": self.value("key", inner, fields, depth - 1) }));
         };
         let wanted = properties.iter().filter(|(name, _)| fields == Fields::All || required(name));
-        wanted.map(|(name, inner)| (name.clone(), self.value(name, inner, fields, depth - 1))).collect::<Map<_, _>>().into()
+        wanted
+            .map(|(name, inner)| (name.clone(), self.value(name, inner, fields, depth - 1)))
+            .collect::<Map<_, _>>()
+            .into()
     }
 }
 
@@ -110,7 +116,8 @@ fn singular(name: &str) -> &str {
 /// A whole number that keeps the bounds.
 fn number(name: &str, schema: &Value, usual: i64) -> Option<i64> {
     let bound = |key: &str| schema.get(key).and_then(Value::as_i64);
-    let wanted = preferred(name, &json!({})).and_then(|value| value.as_i64()).or_else(|| bound("default")).unwrap_or(usual);
+    let wanted =
+        preferred(name, &json!({})).and_then(|value| value.as_i64()).or_else(|| bound("default")).unwrap_or(usual);
     Some(wanted.clamp(bound("minimum").unwrap_or(i64::MIN), bound("maximum").unwrap_or(i64::MAX)))
 }
 
@@ -204,13 +211,25 @@ mod tests {
     #[test]
     fn examples_follow_their_schema() {
         check(json!({"$ref": "#/components/schemas/Kind"}), json!("a"), json!("a"));
-        check(json!({"type": ["string", "null"], "format": "uuid"}), text("", &json!({"format": "uuid"})), text("", &json!({"format": "uuid"})));
+        check(
+            json!({"type": ["string", "null"], "format": "uuid"}),
+            text("", &json!({"format": "uuid"})),
+            text("", &json!({"format": "uuid"})),
+        );
         let object = json!({"type": "object", "required": ["limit"], "properties": {
             "limit": {"type": "integer", "maximum": 9},
             "kinds": {"type": "array", "minItems": 2, "items": {"oneOf": [{"type": "null"}, {"$ref": "#/x/Kind"}]}},
         }});
         check(object.clone(), json!({"limit": 9, "kinds": ["a", "a"]}), json!({"limit": 9}));
-        check(json!({"allOf": [object, {"properties": {"fps": {"type": "number"}}}]}), json!({"limit": 9, "kinds": ["a", "a"], "fps": 15.0}), json!({"limit": 9}));
-        check(json!({"type": "object", "additionalProperties": {"type": "integer"}}), json!({"key": 1}), json!({"key": 1}));
+        check(
+            json!({"allOf": [object, {"properties": {"fps": {"type": "number"}}}]}),
+            json!({"limit": 9, "kinds": ["a", "a"], "fps": 15.0}),
+            json!({"limit": 9}),
+        );
+        check(
+            json!({"type": "object", "additionalProperties": {"type": "integer"}}),
+            json!({"key": 1}),
+            json!({"key": 1}),
+        );
     }
 }

@@ -9,7 +9,10 @@ use crate::support::{Server, send};
 async fn the_pages_are_open_and_name_no_other_host() {
     let server = Server::start().await;
     for (page, parts) in [
-        ("/docs", &["/docs/swagger-ui.css", "/docs/swagger-ui-bundle.js", "/docs/start.js", "/docs/favicon-32x32.png"][..]),
+        (
+            "/docs",
+            &["/docs/swagger-ui.css", "/docs/swagger-ui-bundle.js", "/docs/start.js", "/docs/favicon-32x32.png"][..],
+        ),
         ("/redoc", &["/redoc/redoc.standalone.js", "/redoc/start.js"]),
     ] {
         for path in [page.to_owned(), format!("{page}/")] {
@@ -39,7 +42,9 @@ async fn the_pages_are_open_and_name_no_other_host() {
 #[tokio::test]
 async fn only_parts_of_the_pages_lie_beside_them() {
     let server = Server::start().await;
-    for path in ["/docs/index.html", "/docs/x", "/docs/swagger-initializer.js", "/redoc/LICENSE", "/docs/..%2fCargo.toml"] {
+    for path in
+        ["/docs/index.html", "/docs/x", "/docs/swagger-initializer.js", "/redoc/LICENSE", "/docs/..%2fCargo.toml"]
+    {
         send(server.bare(Method::GET, path)).await.expect(404);
     }
     send(server.bare(Method::GET, "/docs?url=https://example.org/x.json")).await.expect(422);
@@ -60,7 +65,8 @@ async fn every_status_has_an_example_that_keeps_its_schema() {
                 assert!(statuses.contains_key(wanted), "{name} may answer {wanted}");
             }
             let bodies = operation.get("requestBody").map(|body| (format!("{name} body"), body));
-            let answers = statuses.iter().map(|(status, answer)| (format!("{name} {status}"), resolved(&document, answer)));
+            let answers =
+                statuses.iter().map(|(status, answer)| (format!("{name} {status}"), resolved(&document, answer)));
             for (place, part) in bodies.into_iter().chain(answers) {
                 for (kind, content) in part["content"].as_object().into_iter().flatten() {
                     let Some(example) = content.get("example") else {

@@ -33,9 +33,12 @@ impl Samples {
             } else if !line.starts_with("# HELP ") {
                 let (name, value) = line.rsplit_once(' ').unwrap();
                 let family = name.split('{').next().unwrap();
-                let family = ["_bucket", "_sum", "_count"].iter().find_map(|end| {
-                    family.strip_suffix(end).filter(|of| kinds.get(*of).is_some_and(|kind| kind == "histogram"))
-                }).unwrap_or(family);
+                let family = ["_bucket", "_sum", "_count"]
+                    .iter()
+                    .find_map(|end| {
+                        family.strip_suffix(end).filter(|of| kinds.get(*of).is_some_and(|kind| kind == "histogram"))
+                    })
+                    .unwrap_or(family);
                 assert!(kinds.contains_key(family), "untyped: {line}");
                 assert!(name.starts_with("argus_"), "{line}");
                 assert!(values.insert(name.to_owned(), value.parse().unwrap()).is_none(), "twice: {line}");
@@ -153,9 +156,8 @@ async fn requests_are_counted_by_route_and_never_by_what_was_asked_for() {
     assert_eq!(of("other", "/api/v1/cameras", "405"), 2.0);
     assert_eq!(of("GET", "none", "404"), 1.0);
     assert_eq!(of("POST", "none", "500"), 1.0);
-    let counted = samples.get(
-        "argus_http_request_duration_seconds_count{method=\"GET\",route=\"/api/v1/cameras/{id}\"}",
-    );
+    let counted =
+        samples.get("argus_http_request_duration_seconds_count{method=\"GET\",route=\"/api/v1/cameras/{id}\"}");
     assert_eq!(counted, 3.0);
     assert!(samples.values.keys().all(|name| !name.contains("secret") && !name.contains("BREW")));
 }

@@ -379,7 +379,8 @@ impl Server {
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
-        let api = ["/ws", "/openapi.json", "/docs", "/redoc", "/metrics"].iter().any(|p| path.starts_with(p)) || path.starts_with("/api/");
+        let api = ["/ws", "/openapi.json", "/docs", "/redoc", "/metrics"].iter().any(|p| path.starts_with(p))
+            || path.starts_with("/api/");
         if api { format!("{}{path}", self.base) } else { format!("{}/api/v1{path}", self.base) }
     }
 

@@ -93,7 +93,8 @@ async fn useless(server: &Server) -> Vec<(&'static str, Option<(&'static str, St
     let (revoked, row) = server.key_limited(&[Scope::Admin], 100).await;
     server.db.api_key_revoke(row.id, now).await.unwrap();
     let soon = now.plus(Duration::from_secs(1));
-    let (expired, _) = server.insert_key(NewApiKey::check("short", &[Scope::Admin], Some(soon), 100, now).unwrap()).await;
+    let (expired, _) =
+        server.insert_key(NewApiKey::check("short", &[Scope::Admin], Some(soon), 100, now).unwrap()).await;
     server.clock.advance(Duration::from_secs(2));
     let key = |text: &str| Some(("x-api-key", text.to_owned()));
     // {"alg":"none"} and an admin's claims, with and without the last dot.
