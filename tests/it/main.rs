@@ -15,5 +15,6 @@ mod live;
 mod main_job;
 mod many;
 mod replay;
+mod seal;
 mod sources;
 mod stop;

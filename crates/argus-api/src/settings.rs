@@ -1,5 +1,7 @@
 //! What people set (contract 12.1 and 12.2).
 
+use std::collections::HashMap;
+
 use actix_web::HttpRequest;
 use actix_web::web::{Data, Json};
 use argus_core::settings::{Settings, StoredSettings};
@@ -67,7 +69,10 @@ pub(crate) struct SettingsUpdate;
 
 impl utoipa::PartialSchema for SettingsUpdate {
     fn schema() -> RefOr<Schema> {
-        let mut schema = part(<Settings as utoipa::PartialSchema>::schema());
+        let mut named = Vec::new();
+        <Settings as utoipa::ToSchema>::schemas(&mut named);
+        let named: HashMap<String, RefOr<Schema>> = named.into_iter().collect();
+        let mut schema = part(<Settings as utoipa::PartialSchema>::schema(), &named);
         if let RefOr::T(Schema::Object(tree)) = &mut schema {
             tree.description = Some(
                 "Any part of the settings. Null clears a value that may be null, and puts any other, or a whole group, \
@@ -90,15 +95,21 @@ impl utoipa::ToSchema for SettingsUpdate {
     }
 }
 
-/// The same object with nothing required, and null allowed for everything in it.
-fn part(schema: RefOr<Schema>) -> RefOr<Schema> {
+/// The same object with nothing required, and null allowed for everything in it; what it refers to stands in it.
+fn part(schema: RefOr<Schema>, named: &HashMap<String, RefOr<Schema>>) -> RefOr<Schema> {
     let RefOr::T(Schema::Object(mut object)) = schema else { return schema };
     object.required.clear();
     object.additional_properties = Some(Box::new(AdditionalProperties::FreeForm(false)));
     for (_, property) in &mut object.properties {
-        let mut inner = std::mem::replace(property, RefOr::T(Schema::Object(Object::new())));
+        let mut inner = match property {
+            RefOr::Ref(to) => {
+                let name = to.ref_location.rsplit('/').next().unwrap_or_default();
+                named.get(name).cloned().unwrap_or_else(|| property.clone())
+            }
+            RefOr::T(_) => property.clone(),
+        };
         if matches!(&inner, RefOr::T(Schema::Object(o)) if !o.properties.is_empty()) {
-            inner = part(inner);
+            inner = part(inner, named);
         }
         if let RefOr::T(Schema::Object(o)) = &mut inner {
             nullable(o);

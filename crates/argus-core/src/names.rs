@@ -1,8 +1,8 @@
 //! Closed sets of names: enumerations whose text form is the same in JSON, in the database and in queries.
 
-/// Declares an enumeration with its names.
+/// Declares an enumeration with its names. They are taken as tokens: as literals they would be hidden from other derives.
 macro_rules! names {
-    ($(#[$doc:meta])* $type:ident { $($(#[$vdoc:meta])* $variant:ident = $text:literal),+ $(,)? }) => {
+    ($(#[$doc:meta])* $type:ident { $($(#[$vdoc:meta])* $variant:ident = $text:tt),+ $(,)? }) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
         #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]

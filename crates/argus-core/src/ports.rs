@@ -290,8 +290,7 @@ pub trait Control: Send + Sync {
     /// `NotFound`; `Invalid` for a provider that nobody knows; `Conflict` when a description is being made, no picture
     /// is stored or a budget is spent; `Exhausted` for more than three in an hour; `Unavailable` without any provider;
     /// `Upstream` or `Timeout` when it failed while it was waited for.
-    async fn event_reanalyse(&self, id: EventId, how: Reanalysis, wait: Duration)
-    -> Result<Reanalysed, ControlError>;
+    async fn event_reanalyse(&self, id: EventId, how: Reanalysis, wait: Duration) -> Result<Reanalysed, ControlError>;
 }
 
 /// A failure of [`Control`].

@@ -43,19 +43,14 @@ pub use retention::Retention;
 #[serde(try_from = "Value")]
 pub struct Settings {
     /// Name, place and language of the installation.
-    #[cfg_attr(feature = "openapi", schema(inline))]
     pub general: General,
     /// What cameras get that are made later.
-    #[cfg_attr(feature = "openapi", schema(inline))]
     pub motion_defaults: MotionDefaults,
     /// Descriptions.
-    #[cfg_attr(feature = "openapi", schema(inline))]
     pub ai: Ai,
     /// What is kept of an event.
-    #[cfg_attr(feature = "openapi", schema(inline))]
     pub media: Media,
     /// How long it is kept.
-    #[cfg_attr(feature = "openapi", schema(inline))]
     pub retention: Retention,
 }
 
@@ -354,6 +349,9 @@ mod tests {
         assert_eq!(fields, ["ai.frames.count", "ai.frames.gone", "media.thumbnail_width", "retention.media_days"]);
         assert_eq!((read.ai.frames.count, read.retention.events_days, read.retention.media_days), (6, Some(10), None));
         assert_eq!(read.general.public_url.as_deref(), Some("https://argus.example"));
-        assert!(Settings::default().merge(&serde_json::to_value(&read).unwrap()).is_ok(), "what was read keeps the rules");
+        assert!(
+            Settings::default().merge(&serde_json::to_value(&read).unwrap()).is_ok(),
+            "what was read keeps the rules"
+        );
     }
 }

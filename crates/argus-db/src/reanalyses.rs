@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use argus_core::describe::{Analysis, AnalysisTrigger, Reanalysis};
 use argus_core::Timestamp;
+use argus_core::describe::{Analysis, AnalysisTrigger, Reanalysis};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Integer, Text};
 
@@ -58,9 +58,8 @@ impl Database {
                 .select((analysis_job::state, analysis_job::asked_by))
                 .first(tx.conn)
                 .optional()?;
-            let retry = |(state, asked_by): &(String, String)| {
-                state == "ready" && asked_by == AnalysisTrigger::Retry.as_str()
-            };
+            let retry =
+                |(state, asked_by): &(String, String)| state == "ready" && asked_by == AnalysisTrigger::Retry.as_str();
             if job.is_some_and(|job| !retry(&job)) {
                 return Ok(ReanalysisAnswer::Running);
             }

@@ -35,8 +35,7 @@ struct SealedRow {
 /// The sealed values of a place.
 fn sealed(conn: &mut DbConn, (table, column): (&str, &str)) -> Result<Vec<SealedRow>, DbError> {
     // Both names are ours; a statement cannot take names as values.
-    let query =
-        format!("SELECT id AS owner, {column} AS sealed FROM {table} WHERE {column} IS NOT NULL ORDER BY id");
+    let query = format!("SELECT id AS owner, {column} AS sealed FROM {table} WHERE {column} IS NOT NULL ORDER BY id");
     Ok(diesel::sql_query(query).load(conn)?)
 }
 
@@ -171,7 +170,7 @@ mod tests {
             let gone = lost.seal_forget().await.unwrap();
             assert_eq!(gone.iter().map(|u| u.owner.clone()).collect::<Vec<_>>(), [a.id.to_string()]);
             assert_eq!(lost.seal_check().await.unwrap(), []);
-            let left = argus_core::camera::CameraFields::from(&lost.camera_get(a.id).await.unwrap().config);
+            let left = CameraFields::from(&lost.camera_get(a.id).await.unwrap().config);
             assert!(left.password.is_none() && left.username.is_some());
             assert_eq!(lost.camera_get(kept.id).await.unwrap(), kept);
         }

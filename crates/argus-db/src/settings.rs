@@ -70,11 +70,7 @@ impl Database {
     ///
     /// # Errors
     /// `Invalid` for text with U+0000.
-    pub async fn setting_edit<T, E, F>(
-        &self,
-        now: Timestamp,
-        edit: F,
-    ) -> Result<Result<(Vec<String>, T), E>, DbError>
+    pub async fn setting_edit<T, E, F>(&self, now: Timestamp, edit: F) -> Result<Result<(Vec<String>, T), E>, DbError>
     where
         T: Send + 'static,
         E: Send + 'static,

@@ -12,6 +12,7 @@ mod journal;
 mod keys;
 mod list;
 mod migrations;
+mod reanalyses;
 
 use std::time::Duration;
 

@@ -184,10 +184,10 @@ async fn work(deps: &Deps, job: &Job) -> Result<(), EngineError> {
     if job.asked.is_none() {
         let providers = deps.describer.providers();
         if !settings.ai.enabled {
-            return undescribed(deps, job, DescriptionStatus::Skipped, StatusReason::AiDisabled).await;
+            return undescribed(deps, job, &event, DescriptionStatus::Skipped, StatusReason::AiDisabled).await;
         }
         if providers.is_empty() {
-            return undescribed(deps, job, DescriptionStatus::Skipped, StatusReason::NoProvider).await;
+            return undescribed(deps, job, &event, DescriptionStatus::Skipped, StatusReason::NoProvider).await;
         }
         if let Some(limit) = spent
             && providers.iter().all(|p| p.costs)
@@ -203,7 +203,7 @@ async fn work(deps: &Deps, job: &Job) -> Result<(), EngineError> {
     }
     let no_picture = frames.is_empty() && deps.describer.needs_pictures();
     if no_picture && job.asked.is_none() {
-        return undescribed(deps, job, DescriptionStatus::Skipped, StatusReason::NoPicture).await;
+        return undescribed(deps, job, &event, DescriptionStatus::Skipped, StatusReason::NoPicture).await;
     }
     let request = DescribeRequest {
         facts: facts(job.facts.clone(), &event),
@@ -252,12 +252,15 @@ async fn unpaid(
         say_undescribed(deps, job, DescriptionStatus::Skipped, limit).await?;
     }
     if now.since(event.timestamp) >= GIVE_UP_AFTER {
-        deps.db.job_finish(job.event_id).await?;
-        return Ok(());
+        return end(deps, event).await;
     }
     let zone = settings.general.timezone.as_str();
     let period = if limit == StatusReason::BudgetDaily { Period::day(now, zone) } else { Period::month(now, zone) };
     deps.db.job_retry(job.event_id, now.plus(period.end.since(now).min(LONGEST_PAUSE))).await?;
+    if deps.settings.now().ai.budgets != settings.ai.budgets {
+        // Changed while this was found out: whoever woke what is skipped did not see this one yet.
+        deps.db.job_retry(job.event_id, now).await?;
+    }
     Ok(())
 }
 
@@ -269,11 +272,12 @@ fn one_of(frames: &mut Vec<DescribeFrame>) {
     }
 }
 
-/// The stored pictures of an event, in order; one that is gone is left out.
+/// The pictures of an event, in order; one that is gone is left out. Those that are not to be kept are there until the
+/// event's own description is made.
 async fn frames(deps: &Deps, event: &Event) -> Result<Vec<DescribeFrame>, EngineError> {
     let prefix = event_prefix(event.camera_id, event.id, event.timestamp);
     let mut frames = Vec::new();
-    for row in deps.db.event_frames(event.id).await?.into_iter().filter(|f| f.stored) {
+    for row in deps.db.event_frames(event.id).await? {
         // A picture that cannot be read is one that is not there: the others still tell what happened.
         let found = deps.media.get(&frame_key(&prefix, row.index)).await;
         let found = found.inspect_err(|e| warn!(event.id = %event.id, "a picture cannot be read: {}", chain(e)));
@@ -373,10 +377,7 @@ pub(crate) fn running(
 
 /// A call that never went out, or never came back.
 fn failed(kind: DescribeFailure, message: String) -> DescribeOutcome {
-    DescribeOutcome {
-        record: CallRecord::default(),
-        result: Err(DescribeError { kind, message, retry_after: None }),
-    }
+    DescribeOutcome { record: CallRecord::default(), result: Err(DescribeError { kind, message, retry_after: None }) }
 }
 
 async fn finish(
@@ -433,6 +434,7 @@ async fn finish(
                 None => EventChange::Described(described),
             };
             deps.db.analysis_finish_and_describe(receipt, vec![change], now).await?;
+            drop_unkept(deps, event).await;
             info!(event.id = %event.id, "event described");
         }
         Err(failure) => {
@@ -454,7 +456,7 @@ async fn finish(
                 _ => StatusReason::ProvidersFailed,
             };
             if over {
-                return undescribed(deps, job, DescriptionStatus::Failed, reason).await;
+                return undescribed(deps, job, event, DescriptionStatus::Failed, reason).await;
             }
             if job.attempts >= QUIET_ATTEMPTS && event.description_status == DescriptionStatus::Pending {
                 say_undescribed(deps, job, DescriptionStatus::Failed, reason).await?;
@@ -499,12 +501,29 @@ async fn say_undescribed(
 async fn undescribed(
     deps: &Deps,
     job: &Job,
+    event: &Event,
     status: DescriptionStatus,
     reason: StatusReason,
 ) -> Result<(), EngineError> {
     say_undescribed(deps, job, status, reason).await?;
-    deps.db.job_finish(job.event_id).await?;
+    end(deps, event).await
+}
+
+/// The event's own description will not be tried any more.
+async fn end(deps: &Deps, event: &Event) -> Result<(), EngineError> {
+    deps.db.job_finish(event.id).await?;
+    drop_unkept(deps, event).await;
     Ok(())
+}
+
+/// Removes the pictures that lay in the store for the describer alone.
+async fn drop_unkept(deps: &Deps, event: &Event) {
+    let prefix = event_prefix(event.camera_id, event.id, event.timestamp);
+    for frame in event.frames.iter().filter(|f| f.url.is_none()) {
+        if let Err(e) = deps.media.delete(&frame_key(&prefix, frame.index)).await {
+            warn!(event.id = %event.id, "a picture that is not to be kept stays: {}", chain(&e));
+        }
+    }
 }
 
 #[cfg(test)]

@@ -167,12 +167,7 @@ impl Control for Engine {
         self.deps.settings.put(&self.deps.db, patch, self.deps.clock.now()).await
     }
 
-    async fn event_reanalyse(
-        &self,
-        id: EventId,
-        how: Reanalysis,
-        wait: Duration,
-    ) -> Result<Reanalysed, ControlError> {
+    async fn event_reanalyse(&self, id: EventId, how: Reanalysis, wait: Duration) -> Result<Reanalysed, ControlError> {
         self.accepting()?;
         reanalysis::ask(&self.deps, id, how, wait).await
     }

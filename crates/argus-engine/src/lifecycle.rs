@@ -262,7 +262,8 @@ impl EventTask {
                     thumbnail = Some((distance, small));
                 }
             }
-            let stored = settings.media.store_frames && self.put(&frame_key(prefix, index), &frame).await;
+            // The describer gets them from the store in any case; those that are not to be kept go when it is done.
+            let stored = self.put(&frame_key(prefix, index), &frame).await && settings.media.store_frames;
             frames.push(NewFrame {
                 index,
                 offset_ms: frame.taken_at.millis_since(episode.since),

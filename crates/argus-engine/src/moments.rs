@@ -67,7 +67,8 @@ mod tests {
     }
 
     fn check(scores: &[u16], count: usize, expected_ms: &[i64]) {
-        let got: Vec<_> = choose(FrameStrategy::Adaptive, &moments(scores), count).into_iter().map(Timestamp::as_millis).collect();
+        let got: Vec<_> =
+            choose(FrameStrategy::Adaptive, &moments(scores), count).into_iter().map(Timestamp::as_millis).collect();
         assert_eq!(got, expected_ms, "{scores:?} / {count}");
     }
 
@@ -85,7 +86,11 @@ mod tests {
     fn uniform_moments_are_evenly_spaced_whatever_moves() {
         let check = |scores: &[u16], count, expected_ms: &[i64]| {
             let got = choose(FrameStrategy::Uniform, &moments(scores), count);
-            assert_eq!(got.into_iter().map(Timestamp::as_millis).collect::<Vec<_>>(), expected_ms, "{scores:?} / {count}");
+            assert_eq!(
+                got.into_iter().map(Timestamp::as_millis).collect::<Vec<_>>(),
+                expected_ms,
+                "{scores:?} / {count}"
+            );
         };
         check(&[1, 9, 1, 1, 8, 1], 2, &[250, 750]);
         check(&[9, 1, 1, 1, 1, 9], 5, &[100, 300, 500, 700, 900]);

@@ -48,7 +48,9 @@ pub(crate) async fn ask(
     let costs = only.map_or_else(|| providers.iter().all(|p| p.costs), |p| p.costs);
     if costs && let Some(limit) = budget(deps, &settings).await.map_err(failed)? {
         let which = if limit == StatusReason::BudgetDaily { "day" } else { "month" };
-        return Err(ControlError::Conflict(format!("the budget of the {which} is spent, and the provider costs money")));
+        return Err(ControlError::Conflict(format!(
+            "the budget of the {which} is spent, and the provider costs money"
+        )));
     }
     let stored = deps.db.event_frames(id).await.map_err(failed)?;
     let frames: Vec<AnalysisFrame> = stored

@@ -37,7 +37,10 @@ impl Current {
         for fault in &faults.0 {
             warn!(setting = fault.field, "a stored setting is left out, its default acts: {}", fault.reason);
         }
-        Ok(Self { state: watch::Sender::new(State { settings: Arc::new(settings), updated_at }), turn: Mutex::default() })
+        Ok(Self {
+            state: watch::Sender::new(State { settings: Arc::new(settings), updated_at }),
+            turn: Mutex::default(),
+        })
     }
 
     /// The settings of this moment.

@@ -530,7 +530,9 @@ mod tests {
 
     #[test]
     fn a_new_camera_needs_a_name_and_a_type() {
-        let create = |body: Json| decode::<CameraUpdate>(body).sound().unwrap().create(&MotionDefaults::default()).map_err(fields);
+        let create = |body: Json| {
+            decode::<CameraUpdate>(body).sound().unwrap().create(&MotionDefaults::default()).map_err(fields)
+        };
         assert_eq!(create(json!({})), Err(vec!["name".to_owned(), "type".to_owned()]));
         assert_eq!(create(json!({"frame_rate": 0})).unwrap_err(), ["name", "type", "frame_rate"]);
         assert_eq!(create(json!({"name": "x", "type": "protect"})).unwrap_err(), ["type"]);

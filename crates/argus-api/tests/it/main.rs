@@ -22,6 +22,10 @@ mod outer;
 #[cfg(test)]
 mod rate;
 #[cfg(test)]
+mod reanalyse;
+#[cfg(test)]
+mod settings;
+#[cfg(test)]
 mod stats;
 #[cfg(test)]
 mod support;

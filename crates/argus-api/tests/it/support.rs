@@ -1,6 +1,6 @@
 //! A server to be asked, and what is asked of it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -8,12 +8,13 @@ use std::time::Duration;
 use argus_api::{AppState, Timing, bind};
 use argus_core::api_key::{ApiKey, NewApiKey, Scope};
 use argus_core::camera::{Camera, CameraConfig, Source, SourceType};
+use argus_core::describe::{Reanalysed, Reanalysis};
 use argus_core::event::{DetectionType, Event, NewEvent};
 use argus_core::journal::DeleteReason;
 use argus_core::ports::{CameraEdit, ComponentHealth, ComponentStatus, Control, ControlError, Health, Probe, Still};
 use argus_core::settings::{Settings, StoredSettings};
 use argus_core::status::{CameraLive, CameraState, CameraStatus};
-use argus_core::{ApiKeyId, CameraId, Classify, Clock, EventId, Invalid, ManualClock, Timestamp};
+use argus_core::{AnalysisId, ApiKeyId, CameraId, Classify, Clock, EventId, Invalid, ManualClock, Timestamp};
 use argus_db::{Database, DatabaseConfig, DbError, DescriptionPlan, SealKey};
 use async_trait::async_trait;
 use object_store::ObjectStoreExt as _;
@@ -38,6 +39,10 @@ pub(crate) struct Books {
     pub(crate) probed: Mutex<Vec<Source>>,
     /// What people set.
     pub(crate) settings: Mutex<StoredSettings>,
+    /// Descriptions that were asked for.
+    pub(crate) wishes: Mutex<Vec<(EventId, Reanalysis, Duration)>>,
+    /// What comes of the next ones; without any they are queued.
+    pub(crate) reanalysed: Mutex<VecDeque<Result<Reanalysed, ControlError>>>,
 }
 
 fn refused(e: DbError) -> ControlError {
@@ -146,6 +151,19 @@ impl Control for Books {
         stored.updated_at = Some(self.clock.now());
         Ok(stored.clone())
     }
+
+    async fn event_reanalyse(&self, id: EventId, how: Reanalysis, wait: Duration) -> Result<Reanalysed, ControlError> {
+        self.wishes.lock().unwrap().push((id, how, wait));
+        let answer = self.reanalysed.lock().unwrap().pop_front();
+        match answer {
+            Some(answer) => answer,
+            None => {
+                let event = self.db.event_get(id).await.map_err(refused)?;
+                let event = event.ok_or_else(|| ControlError::NotFound("there is no such event".into()))?;
+                Ok(Reanalysed::Queued(AnalysisId::new(event.timestamp)))
+            }
+        }
+    }
 }
 
 /// A running server. It stops when it is dropped, and tests of stopping ask for it.
@@ -244,6 +262,8 @@ impl Server {
             states: Mutex::default(),
             probed: Mutex::default(),
             settings: Mutex::default(),
+            wishes: Mutex::default(),
+            reanalysed: Mutex::default(),
         });
         std::fs::create_dir(folder.path().join("media")).unwrap();
         let media = Arc::new(LocalFileSystem::new_with_prefix(folder.path().join("media")).unwrap());

@@ -32,10 +32,8 @@ pub struct Ai {
     #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 16, default = 2))]
     pub concurrency: u8,
     /// Pictures for the describer.
-    #[cfg_attr(feature = "openapi", schema(inline))]
     pub frames: Frames,
     /// Limits of what descriptions may cost.
-    #[cfg_attr(feature = "openapi", schema(inline))]
     pub budgets: Budgets,
 }
 
@@ -47,7 +45,6 @@ pub struct Frames {
     #[cfg_attr(feature = "openapi", schema(minimum = 1, maximum = 20, default = 6))]
     pub count: u8,
     /// How they are chosen.
-    #[cfg_attr(feature = "openapi", schema(inline, default = "adaptive"))]
     pub strategy: FrameStrategy,
     /// Widest, pixels; never scaled up.
     #[cfg_attr(feature = "openapi", schema(minimum = 320, maximum = 2048, default = 1280))]

@@ -39,23 +39,26 @@ pub struct General {
     #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 100, default = "Argus"))]
     pub system_name: String,
     /// IANA name of the time zone of days in statistics, usage and budgets, and of schedules that name none.
-    #[cfg_attr(feature = "openapi", schema(min_length = 1, max_length = 64, default = "UTC", example = "Europe/Berlin"))]
+    #[cfg_attr(
+        feature = "openapi",
+        schema(min_length = 1, max_length = 64, default = "UTC", example = "Europe/Berlin")
+    )]
     pub timezone: String,
     /// Language of descriptions, such as `de` or `pt-BR`.
-    #[cfg_attr(feature = "openapi", schema(
-        min_length = 2, max_length = 35, pattern = "^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$", default = "en"
-    ))]
+    #[cfg_attr(
+        feature = "openapi",
+        schema(min_length = 2, max_length = 35, pattern = "^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$", default = "en")
+    )]
     pub language: String,
     /// How user interfaces write a day.
-    #[cfg_attr(feature = "openapi", schema(inline, default = "YYYY-MM-DD"))]
     pub date_format: DateFormat,
     /// How user interfaces write a time of day.
-    #[cfg_attr(feature = "openapi", schema(inline, default = "24h"))]
     pub time_format: TimeFormat,
     /// Address of this server for links in messages that leave it.
-    #[cfg_attr(feature = "openapi", schema(
-        required, min_length = 1, max_length = 500, example = "https://argus.example"
-    ))]
+    #[cfg_attr(
+        feature = "openapi",
+        schema(required, min_length = 1, max_length = 500, example = "https://argus.example")
+    )]
     pub public_url: Option<String>,
 }
 
@@ -153,9 +156,14 @@ mod tests {
         for good in ["https://argus.example", "http://10.0.0.2:8000/argus/", "https://[::1]:8443"] {
             check(address, good, Some(good));
         }
-        for bad in
-            ["argus.example", "ftp://argus.example", "javascript:alert(1)", "https://joe:pw@x", "https://x/?q=1", "http://"]
-        {
+        for bad in [
+            "argus.example",
+            "ftp://argus.example",
+            "javascript:alert(1)",
+            "https://joe:pw@x",
+            "https://x/?q=1",
+            "http://",
+        ] {
             check(address, bad, None);
         }
     }

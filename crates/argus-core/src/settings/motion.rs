@@ -16,7 +16,6 @@ pub struct MotionDefaults {
     #[cfg_attr(feature = "openapi", schema(default = true))]
     pub motion_enabled: bool,
     /// How small and faint a movement counts.
-    #[cfg_attr(feature = "openapi", schema(inline, default = "medium"))]
     pub motion_sensitivity: Sensitivity,
     /// Pause after an event, seconds.
     #[cfg_attr(feature = "openapi", schema(maximum = 300, default = 30))]
@@ -31,7 +30,6 @@ pub struct MotionDefaults {
     #[cfg_attr(feature = "openapi", schema(minimum = 5, maximum = 600, default = 60))]
     pub max_event_s: u16,
     /// Pictures for the describer.
-    #[cfg_attr(feature = "openapi", schema(inline, default = "multi_frame"))]
     pub analysis_mode: AnalysisMode,
 }
 

@@ -83,4 +83,28 @@ on_both! {
         assert_eq!(all, [("ai".to_owned(), "null".to_owned()), ("general".into(), "{}".into())].into());
         assert_eq!(t.db.setting_updated_at().await.unwrap(), Some(at(3)));
     }
+    async fn of_many_changes_at_once_each_sees_the_ones_before(t) {
+        let other = t.again().await;
+        let edits: Vec<_> = (0..20).map(|i| {
+            let db = if i % 2 == 0 { t.db.clone() } else { other.clone() };
+            tokio::spawn(async move {
+                let edit = |stored: &std::collections::BTreeMap<String, String>| {
+                    let before: u32 = stored.get("ai.count").map_or(0, |n| n.parse().unwrap());
+                    Ok::<_, ()>(([("ai.count".to_owned(), (before + 1).to_string())].into(), before))
+                };
+                db.setting_edit(at(i), edit).await.unwrap().unwrap()
+            })
+        }).collect();
+        let mut seen = Vec::new();
+        for edit in edits {
+            let (names, before) = edit.await.unwrap();
+            assert_eq!(names, ["ai.count"]);
+            seen.push(before);
+        }
+        seen.sort_unstable();
+        assert_eq!(seen, (0..20).collect::<Vec<u32>>());
+        let refused = t.db.setting_edit(at(99), |_| Err::<(std::collections::BTreeMap<String, String>, ()), _>("no")).await;
+        assert_eq!(refused.unwrap(), Err("no"));
+        assert_eq!(t.db.setting_get_all().await.unwrap()["ai.count"], "20");
+    }
 }
