@@ -207,7 +207,8 @@ impl Tally {
             plus(&mut duration, cell.duration());
             plus(&mut response, cell.response());
         }
-        for (hour, n) in self.hours {
+        // Stretches without a match are among them.
+        for (hour, n) in self.hours.into_iter().filter(|&(_, n)| n > 0) {
             let n = unsigned(n);
             *stats.by_day.entry(hour.date.to_string()).or_default() += n;
             if let Some(sum) = stats.by_hour.get_mut(usize::from(hour.hour)) {

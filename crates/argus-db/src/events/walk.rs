@@ -69,6 +69,7 @@ fn located(
         skip,
         want,
         rows: Vec::new(),
+        is_over: false,
         run: None,
         gap: 0,
     };
@@ -161,6 +162,8 @@ struct Walk<'a> {
     skip: i64,
     want: usize,
     rows: Vec<EventRow>,
+    /// Whether everything was read, though it was less than wanted.
+    is_over: bool,
     run: Option<Run>,
     /// Events without a match since the run.
     gap: i64,
@@ -168,7 +171,7 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     fn is_done(&self) -> bool {
-        self.rows.len() >= self.want
+        self.is_over || self.rows.len() >= self.want
     }
 
     fn missing(&self) -> i64 {
@@ -229,6 +232,7 @@ impl Walk<'_> {
                 Sort::Desc => Window { from: self.window.from, until: window.until },
                 Sort::Asc => Window { from: window.from, until: self.window.until },
             };
+            self.is_over = true;
             return self.fetch(rest);
         }
         if self.skip > 0 {
