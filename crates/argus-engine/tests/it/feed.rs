@@ -10,7 +10,7 @@ use argus_core::ports::{
     StillSpec,
 };
 use argus_core::status::{CameraState, CameraStatus};
-use argus_core::{CameraId, Invalid, LumaPlane, Picture, Timestamp};
+use argus_core::{CameraId, Invalid, LumaPlane, Picture, PrivacyMask, Timestamp};
 use async_trait::async_trait;
 use tokio::sync::mpsc;
 
@@ -86,7 +86,7 @@ impl CameraFeeds for Feeds {
         OpenFeed { stream: Box::new(Stream(receiver)), handle: Arc::new(Handle(camera, Arc::clone(&self.0))) }
     }
 
-    async fn probe(&self, _source: &Source) -> Probe {
+    async fn probe(&self, _source: &Source, _privacy: &PrivacyMask) -> Probe {
         unreachable!("no test tries a source")
     }
 }
@@ -122,6 +122,10 @@ impl FeedHandle for Handle {
     async fn start_clip(&self, from: Timestamp) -> Result<Box<dyn ClipRecorder>, FeedError> {
         self.1.clips.lock().unwrap().push(from);
         Ok(Box::new(Recorder(from)))
+    }
+
+    fn retune(&self, plan: &FeedPlan) {
+        self.1.plans.lock().unwrap().push(plan.clone());
     }
 
     async fn stop(&self) {
