@@ -235,7 +235,9 @@ async fn check_at_rest(site: &Site, told: &[Value], kills: u64) {
 
     assert_eq!(site.rows("SELECT integrity_check AS line FROM pragma_integrity_check"), ["ok"]);
     assert!(site.rows("SELECT \"table\" AS line FROM pragma_foreign_key_check").is_empty());
-    let counted = site.rows("SELECT CAST(COALESCE(SUM(events), 0) AS TEXT) AS line FROM event_summary WHERE span = 0 AND camera_id = ''");
+    let counted = site.rows(
+        "SELECT CAST(COALESCE(SUM(events), 0) AS TEXT) AS line FROM event_summary WHERE span = 0 AND camera_id = ''",
+    );
     assert_eq!(counted, [there.len().to_string()], "the totals kept beside the events");
     assert!(site.rows("SELECT id AS line FROM analysis WHERE status = 'running'").is_empty());
     let overlaps = "SELECT a.camera_id AS line FROM coverage a JOIN coverage b ON a.camera_id = b.camera_id AND a.id < b.id \

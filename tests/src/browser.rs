@@ -1,4 +1,5 @@
-//! A headless Chromium that may reach this machine only, driven over WebDriver.
+//! A headless Chromium that may reach this machine only, driven over `WebDriver`.
+#![expect(clippy::indexing_slicing, reason = "what is missing in an answer reads as null")]
 
 use std::path::Path;
 use std::process::Stdio;

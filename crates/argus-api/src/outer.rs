@@ -32,7 +32,7 @@ pub(crate) async fn outer<B: MessageBody + 'static>(
     let id = RequestId::of(req.headers());
     let busy = req.conn_data::<Link>().map(Link::enter);
     let (method, path, begun) = (req.method().clone(), req.path().to_owned(), Instant::now());
-    let shared = req.app_data::<Data<Shared>>().map(Data::clone);
+    let shared = req.app_data::<Data<Shared>>().cloned();
     let told = |route: &'static str, status: u16| {
         let elapsed = begun.elapsed();
         if let Some(shared) = &shared {

@@ -10,8 +10,8 @@ use actix_web::{FromRequest, HttpRequest, HttpResponse, Resource, Responder};
 use crate::error::ApiError;
 use crate::state::shared;
 use crate::{
-    account, api_keys, cameras, docs, events, health, journal, metrics, openapi, paths, settings, sign_in, ssl, storage,
-    users, ws,
+    account, api_keys, cameras, docs, events, health, journal, metrics, openapi, paths, settings, sign_in, ssl,
+    storage, users, ws,
 };
 
 /// Registers every route. Fixed names come before the ids that they compete with.

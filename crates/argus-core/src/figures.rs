@@ -111,7 +111,9 @@ mod tests {
     #[test]
     fn buckets_hold_what_is_at_or_below_their_bound() {
         let mut spread = Histogram::new(&[1.0, 5.0]);
-        [0.5, 1.0, 3.0, 9.0].map(|value| spread.observe(value));
+        for value in [0.5, 1.0, 3.0, 9.0] {
+            spread.observe(value);
+        }
         assert_eq!(spread, Histogram { buckets: vec![(1.0, 2), (5.0, 3)], sum: 13.5, count: 4 });
     }
 }

@@ -50,9 +50,7 @@ pub mod user;
 pub mod zone;
 
 pub use error::{Classify, ErrorClass, Faults, Invalid, chain};
-pub use id::{
-    AnalysisId, ApiKeyId, CameraId, EventId, GroupId, NotificationId, ProviderId, SessionId, UserId,
-};
+pub use id::{AnalysisId, ApiKeyId, CameraId, EventId, GroupId, NotificationId, ProviderId, SessionId, UserId};
 pub use picture::{LumaPlane, Picture};
 pub use privacy::PrivacyMask;
 pub use secret::Secret;

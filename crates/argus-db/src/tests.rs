@@ -12,10 +12,10 @@ mod journal;
 mod keys;
 mod list;
 mod migrations;
-mod sessions;
-mod users;
 mod reanalyses;
 mod retention;
+mod sessions;
+mod users;
 
 use std::time::Duration;
 

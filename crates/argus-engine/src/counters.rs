@@ -103,7 +103,9 @@ mod tests {
     #[test]
     fn a_description_is_counted_in_seconds() {
         let counters = Counters::default();
-        [-5, 12_000, i64::MAX].map(|ms| counters.described(ms));
+        for ms in [-5, 12_000, i64::MAX] {
+            counters.described(ms);
+        }
         let counted = lock(&counters.0);
         let at_or_below = |bound: f64| counted.described_s.buckets.iter().find(|(b, _)| *b == bound).unwrap().1;
         assert_eq!((at_or_below(1.0), at_or_below(15.0), counted.described_s.count), (1, 2, 3));

@@ -13,6 +13,7 @@
     clippy::print_stdout,
     clippy::expect_used,
     clippy::panic,
+    clippy::indexing_slicing,
     reason = "a benchmark prints its figures, and ends where it cannot measure"
 )]
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Instant, UNIX_EPOCH};
 
 use argus_tests::server::ServerProcess;
 use diesel::connection::SimpleConnection as _;
@@ -104,7 +104,7 @@ async fn fill(data: &Path, keys_file: &Path, events: i64) {
     let mut c = open(data);
     keys(&mut c, keys_file);
     phrases(&mut c);
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a time after 1970");
+    let now = UNIX_EPOCH.elapsed().expect("a time after 1970");
     let now = i64::try_from(now.as_micros()).expect("microseconds");
     let base = now - (SPAN_S + 3600) * 1_000_000;
     let step = SPAN_S * 1_000_000 / events;

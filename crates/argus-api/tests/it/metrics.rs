@@ -191,11 +191,11 @@ async fn an_admin_reads_or_an_address_on_the_list() {
         send(server.bare(Method::GET, "/metrics").header("x-api-key", key)).await.expect(403);
     }
     let http = |net: &str| HttpConfig { metrics_allow: vec![network(net).unwrap()], ..HttpConfig::default() };
-    let listed = Server::start_configured(Timing::default(), http("127.0.0.0/8")).await;
+    let listed = Server::start_as(Timing::default(), http("127.0.0.0/8")).await;
     let answer = send(listed.bare(Method::GET, "/metrics/")).await;
     assert_eq!((answer.status, answer.header("x-ratelimit-limit")), (200, ""));
     send(listed.bare(Method::GET, "/cameras")).await.expect(401);
-    let other = Server::start_configured(Timing::default(), http("10.0.0.0/8")).await;
+    let other = Server::start_as(Timing::default(), http("10.0.0.0/8")).await;
     // What a caller says of itself puts it on no list.
     send(other.bare(Method::GET, "/metrics").header("x-forwarded-for", "10.0.0.1")).await.expect(401);
 }

@@ -140,6 +140,7 @@ async fn a_pair_that_is_no_good_ends_the_start() {
             shutdown: server.shutdown.clone(),
             timing: Timing::default(),
             http: with(tls),
+            sign_in: argus_api::SignIn::new(argus_db::TokenKey::new([7; 32])),
         };
         let failure = argus_api::bind(state, &["127.0.0.1:0".parse().unwrap()]).unwrap_err();
         assert!(matches!(&failure, ApiError::Certificate(text) if text.contains(word)), "{failure}");

@@ -33,6 +33,7 @@ pub(crate) struct CountedRow {
 }
 
 /// The columns of a [`CountedRow`] in its order.
+#[expect(clippy::type_complexity, reason = "a list of columns is a type; another name would say no more")]
 pub(crate) const COUNTED: (
     event::id,
     event::camera_id,

@@ -82,7 +82,7 @@ struct Tally {
 impl Tally {
     fn by_summary(&mut self, c: &mut DbConn, filter: &EventFilter, kinds: &Kinds) -> Result<(), DbError> {
         let window = filter.window();
-        let cameras: Vec<String> = self.each_camera(c, filter)?.into_iter().collect();
+        let cameras: Vec<String> = Self::each_camera(c, filter)?.into_iter().collect();
         for piece in window.pieces(Span::All) {
             match piece {
                 Piece::Whole(span, window) => {
@@ -106,7 +106,7 @@ impl Tally {
     }
 
     /// The cameras that may have matching events.
-    fn each_camera(&self, c: &mut DbConn, filter: &EventFilter) -> Result<BTreeSet<String>, DbError> {
+    fn each_camera(c: &mut DbConn, filter: &EventFilter) -> Result<BTreeSet<String>, DbError> {
         if let Some(asked) = filter.cameras() {
             return Ok(asked);
         }

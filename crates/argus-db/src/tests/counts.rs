@@ -82,7 +82,7 @@ impl Dice {
                 reason: StatusReason::Timeout,
             },
             5 => EventChange::Reanalysed(self.described()),
-            6 => EventChange::ThumbnailStored,
+            6 => EventChange::ThumbnailStored { bytes: 1000 },
             _ => EventChange::Described(self.described()),
         }
     }

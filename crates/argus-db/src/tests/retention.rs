@@ -397,9 +397,8 @@ async fn a_full_disk_is_told_as_such_and_passes() {
     assert_eq!(argus_core::Classify::class(&full), argus_core::ErrorClass::Unavailable);
     // Reading goes on, and after there is room, so does writing.
     assert_eq!(t.db.camera_all().await.unwrap().len(), stored);
-    let _ = t
-        .db
-        .write(|tx| {
+    let _ =
+        t.db.write(|tx| {
             use diesel::connection::SimpleConnection;
             tx.conn.batch_execute("PRAGMA max_page_count = 1000000").map_err(DbError::from)
         })
