@@ -301,11 +301,15 @@ fn bare_command(program: &Path) -> Command {
     command
 }
 
-/// The program, in the same profile as the running test. It is built when it is missing or older than the test, which is
-/// linked anew whenever a crate of the server changes.
+/// The program: the one that `ARGUS_TEST_PROGRAM` names, as `cargo xtask test` does, which has built it with the features of
+/// the tests. Else the one in the profile of the running test. That is built when it is missing or older than the test,
+/// which is linked anew whenever a crate of the server changes.
 pub fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
+        if let Some(program) = std::env::var_os("ARGUS_TEST_PROGRAM") {
+            return program.into();
+        }
         let test = std::env::current_exe().expect("the path of the test");
         let profile_dir = test
             .ancestors()
@@ -334,7 +338,7 @@ fn build(workspace: &Path, profile_dir: &Path) {
     let target_dir = profile_dir.parent().expect("the target folder");
     let status = std::process::Command::new(env!("CARGO"))
         .current_dir(workspace)
-        .args(["build", "--quiet", "-p", "argus-server", "--bin", "argus-server", "--profile", profile])
+        .args(["build", "--quiet", "--workspace", "--bin", "argus-server", "--profile", profile])
         .arg("--target-dir")
         .arg(target_dir)
         .status()

@@ -42,6 +42,10 @@ impl Test {
         let _references = sh.push_env("INSTA_SNAPSHOT_REFERENCES_FILE", references.path());
         let arguments = &self.arguments;
         let whole = arguments.is_empty();
+        // With the tests, so that it has their features and nothing is built twice.
+        cmd!(sh, "cargo build --workspace {features...} --bin argus-server --test it").run()?;
+        let program = workspace::target_dir()?.join("debug/argus-server");
+        let _program = sh.push_env("ARGUS_TEST_PROGRAM", program);
         // The runner of the bulk comes last, so that its closing lines close the output.
         if cmd!(sh, "cargo nextest --version").quiet().ignore_stdout().ignore_stderr().run().is_ok() {
             if whole {

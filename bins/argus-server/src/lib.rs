@@ -10,7 +10,6 @@
 //! }
 //! ```
 
-mod certificate;
 pub mod cli;
 pub mod config;
 mod keys;

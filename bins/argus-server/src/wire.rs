@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use argus_ai::{Builtin, Chain, OpenAi, OpenAiConfig, OpenAiKind, Provider};
-use argus_api::{ApiError, AppState, Timing};
+use argus_api::{ApiError, AppState, Timing, self_signed};
 use argus_capture::{Feeds, FeedsConfig, GateMode};
 use argus_core::api_key::{NewApiKey, Scope};
 use argus_core::camera::{CameraFields, SourceType};
@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::config::{AiConfig, Config};
-use crate::{Failure, certificate, people, say, seal};
+use crate::{Failure, people, say, seal};
 
 /// A server that runs.
 pub struct Running {
@@ -122,8 +122,8 @@ pub async fn serve(config: Config, demo: bool) -> Result<Running, Failure> {
         sign_in,
     };
     if let (true, Some(files)) = (config.self_signed, &config.http.tls) {
-        certificate::ensure(files, clock.now())?;
-        tokio::spawn(certificate::keep(files.clone(), Arc::clone(&clock), shutdown.clone()));
+        self_signed::ensure(files, clock.now()).map_err(|e| Failure::data(chain(&e)))?;
+        tokio::spawn(self_signed::keep(files.clone(), Arc::clone(&clock), shutdown.clone()));
     }
     let bound = match argus_api::bind(state, &config.listen) {
         Ok(bound) => bound,

@@ -52,6 +52,7 @@ mod random;
 mod rate;
 mod request_id;
 mod routes;
+pub mod self_signed;
 mod serve;
 pub mod settings;
 pub mod sign_in;

@@ -14,7 +14,7 @@ pub(super) struct File {
 /// Lines of a Rust file without the tests beside the code.
 const LONGEST: usize = 800;
 /// Composition and command line only; what grows beyond belongs into a crate. Comments and blank lines do not count here:
-/// nothing is moved out by documenting it less.
+/// nothing is moved out by documenting it less. Nor does the configuration, whose table of keys grows with what it offers.
 const SERVER_TOTAL: usize = 600;
 const SERVER_MAIN: usize = 40;
 const SERVER: &str = "bins/argus-server/src/";
@@ -54,7 +54,9 @@ pub(super) fn check(files: &[File]) -> Vec<String> {
             if name.split('/').any(|part| part == "tests.rs" || part == "tests") {
                 continue;
             }
-            server += statements(&text);
+            if name != "config.rs" && !name.starts_with("config/") {
+                server += statements(&text);
+            }
             if name == "main.rs" && lines >= SERVER_MAIN {
                 faults.push(format!("{}: {lines} lines, under {SERVER_MAIN}", file.path));
             }

@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 use utoipa::openapi::Components;
 
 /// Deepest nesting of an example.
-const DEEPEST: usize = 12;
+const DEEPEST: usize = 32;
 
 /// Makes examples.
 pub(super) struct Samples {

@@ -123,7 +123,8 @@ async fn no_path_leads_out_or_brings_a_handler_down() {
         ("%4", 400),
     ];
     let methods = [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::DELETE];
-    let with_ids = operations(&server, &methods).await.into_iter().filter(|(_, path)| path.contains('{'));
+    let with_ids =
+        operations(&server, &methods).await.into_iter().filter(|(_, path)| path.contains('{') && !is_of_users(path));
     for (method, path) in with_ids {
         for (bad, status) in bad {
             // The index of a frame is one more place for a text of one's own.
@@ -152,11 +153,16 @@ async fn no_path_leads_out_or_brings_a_handler_down() {
     }
 }
 
+/// Whether a key is refused there, before anything else is looked at.
+fn is_of_users(path: &str) -> bool {
+    path.starts_with("/api/v1/auth/sessions")
+}
+
 #[tokio::test]
 async fn queries_are_read_strictly_everywhere() {
     let server = Server::start().await;
     for (_, path) in operations(&server, &[Method::GET]).await {
-        if path == "/ws" || !path.starts_with("/api/") {
+        if path == "/ws" || !path.starts_with("/api/") || is_of_users(&path) {
             continue;
         }
         let path = path.replace("{id}", UNKNOWN).replace("{index}", "0");

@@ -5,14 +5,15 @@ use std::io::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
-use argus_api::{TlsFiles, certificate_expiry};
 use argus_core::{Clock, Timestamp};
 use rcgen::{CertificateParams, DnType, KeyPair, date_time_ymd};
 use tempfile::NamedTempFile;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::Failure;
+use crate::error::ApiError;
+use crate::http_config::TlsFiles;
+use crate::tls::certificate_expiry;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Browsers refuse what is valid for longer than 398 days.
@@ -21,28 +22,31 @@ const VALID_DAYS: u32 = 397;
 const LEFT_DAYS: u32 = 30;
 
 /// Makes certificate and key when there are none, or when they end soon.
-pub(crate) fn ensure(files: &TlsFiles, now: Timestamp) -> Result<(), Failure> {
+///
+/// # Errors
+/// `Certificate` when they cannot be made or written.
+pub fn ensure(files: &TlsFiles, now: Timestamp) -> Result<(), ApiError> {
     let is_good =
         files.key.exists() && certificate_expiry(&files.cert).is_some_and(|end| end > now.plus(DAY * LEFT_DAYS));
     if is_good {
         return Ok(());
     }
     make(files, now).map_err(|why| {
-        Failure::data(format!("the self-signed certificate {} cannot be made: {why}", files.cert.display()))
+        ApiError::Certificate(format!("the self-signed certificate {} cannot be made: {why}", files.cert.display()))
     })?;
     info!("a self-signed certificate was made: {}", files.cert.display());
     Ok(())
 }
 
 /// Looks once a day whether it must be renewed, until the server stops.
-pub(crate) async fn keep(files: TlsFiles, clock: std::sync::Arc<dyn Clock>, shutdown: CancellationToken) {
+pub async fn keep(files: TlsFiles, clock: std::sync::Arc<dyn Clock>, shutdown: CancellationToken) {
     loop {
         tokio::select! {
             () = shutdown.cancelled() => return,
             () = tokio::time::sleep(DAY) => {}
         }
         if let Err(failure) = ensure(&files, clock.now()) {
-            warn!("{}", failure.message);
+            warn!("{failure}");
         }
     }
 }
