@@ -104,6 +104,7 @@ async fn fill(data: &Path, keys_file: &Path, events: i64) {
     let mut c = open(data);
     keys(&mut c, keys_file);
     phrases(&mut c);
+    #[expect(clippy::disallowed_methods, reason = "the events are those of the last four weeks")]
     let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a time after 1970");
     let now = i64::try_from(now.as_micros()).expect("microseconds");
     let base = now - (SPAN_S + 3600) * 1_000_000;

@@ -32,8 +32,7 @@ pub(crate) struct CountedRow {
     clip_state: String,
 }
 
-/// The columns of a [`CountedRow`] in its order.
-pub(crate) const COUNTED: (
+type Columns = (
     event::id,
     event::camera_id,
     event::started_us,
@@ -49,7 +48,10 @@ pub(crate) const COUNTED: (
     event::ai_response_time_ms,
     event::alert_triggered,
     event::clip_state,
-) = (
+);
+
+/// The columns of a [`CountedRow`] in its order.
+pub(crate) const COUNTED: Columns = (
     event::id,
     event::camera_id,
     event::started_us,

@@ -82,7 +82,7 @@ struct Tally {
 impl Tally {
     fn by_summary(&mut self, c: &mut DbConn, filter: &EventFilter, kinds: &Kinds) -> Result<(), DbError> {
         let window = filter.window();
-        let cameras: Vec<String> = self.each_camera(c, filter)?.into_iter().collect();
+        let cameras: Vec<String> = each_camera(c, filter)?.into_iter().collect();
         for piece in window.pieces(Span::All) {
             match piece {
                 Piece::Whole(span, window) => {
@@ -103,19 +103,6 @@ impl Tally {
             }
         }
         Ok(())
-    }
-
-    /// The cameras that may have matching events.
-    fn each_camera(&self, c: &mut DbConn, filter: &EventFilter) -> Result<BTreeSet<String>, DbError> {
-        if let Some(asked) = filter.cameras() {
-            return Ok(asked);
-        }
-        let all: Vec<String> = event_summary::table
-            .filter(event_summary::span.eq(Span::All.code()))
-            .filter(event_summary::camera_id.ne(EVERY_CAMERA))
-            .select(event_summary::camera_id)
-            .load(c)?;
-        Ok(all.into_iter().collect())
     }
 
     /// Puts whole stretches under the hours of the calendar; a stretch that lies in two hours is taken apart.
@@ -224,6 +211,19 @@ impl Tally {
         stats.total_ai_cost = float(cost) / 1e9;
         stats
     }
+}
+
+/// The cameras that may have matching events.
+fn each_camera(c: &mut DbConn, filter: &EventFilter) -> Result<BTreeSet<String>, DbError> {
+    if let Some(asked) = filter.cameras() {
+        return Ok(asked);
+    }
+    let all: Vec<String> = event_summary::table
+        .filter(event_summary::span.eq(Span::All.code()))
+        .filter(event_summary::camera_id.ne(EVERY_CAMERA))
+        .select(event_summary::camera_id)
+        .load(c)?;
+    Ok(all.into_iter().collect())
 }
 
 fn average((count, sum): (i64, i64)) -> Option<f64> {
