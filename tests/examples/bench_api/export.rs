@@ -23,7 +23,7 @@ pub(crate) async fn ask(origin: &str, keys: &[String], rest: &[String]) -> Vec<f
         }
         first.get_or_insert_with(|| us(begun.elapsed()));
         let part = buffer.get(..n).unwrap_or_default();
-        // Each line of the table ends so, and so does each of the head and of the chunks; these are few.
+        // Each line of the table ends so, and so do the few of the head.
         lines += part.iter().filter(|&&byte| byte == b'\n').count();
         bytes += n;
     }

@@ -44,9 +44,10 @@ impl Connection {
         }
     }
 
-    /// Sends the request and gives the socket, for an answer that is read piece by piece.
+    /// Sends the request and gives the socket, for an answer that is read piece by piece. HTTP/1.0, so that nothing but
+    /// the answer comes.
     pub(crate) async fn begin(mut self, path: &str, key: &str) -> TcpStream {
-        let request = format!("GET {path} HTTP/1.1\r\nHost: argus\r\nX-API-Key: {key}\r\nConnection: close\r\n\r\n");
+        let request = format!("GET {path} HTTP/1.0\r\nHost: argus\r\nX-API-Key: {key}\r\n\r\n");
         self.socket.write_all(request.as_bytes()).await.expect("the request is sent");
         self.socket
     }
