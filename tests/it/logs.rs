@@ -71,7 +71,7 @@ async fn no_secret_is_logged_at_any_level() {
     client.post("/cameras", &camera).await.expect(201);
     let other = json!({"name": "Yard", "type": "rtsp", "rtsp_url": "rtsp://viewer:never-logged-url-3@127.0.0.1:9/x"});
     client.post("/cameras", &other).await.expect(201);
-    client.post("/cameras/test", &camera).await.expect(422);
+    client.post("/cameras/test", &camera).await.expect(200);
     client.post("/cameras/test", &json!({"type": "rtsp", "rtsp_url": other["rtsp_url"]})).await.expect(200);
     // Wrong ones are secrets too: a mistyped password is nearly the right one.
     let wrong = argus_tests::http::Client::new(server.origin(), &format!("argus_{}", "w".repeat(43)));
