@@ -88,7 +88,7 @@ async fn no_secret_is_logged_at_any_level() {
     .await;
     let mut server = server;
     server.terminate(Duration::from_secs(20)).await.unwrap();
-    assert!(server.log_text().len() > 10_000, "a log at this level is long");
+    assert!(server.log_text().contains(" TRACE "), "the lowest level is in the log");
     let shown = secrets::found_in(&dir.path().join("stderr.log"));
     assert!(shown.is_empty(), "{}", shown.join("\n"));
 }

@@ -6,7 +6,7 @@ use actix_web::HttpRequest;
 use actix_web::web::{Data, Json};
 use argus_core::settings::{Settings, StoredSettings};
 use serde_json::{Value, json};
-use utoipa::openapi::schema::{AdditionalProperties, KnownFormat, Object, SchemaFormat, SchemaType, Type};
+use utoipa::openapi::schema::{AdditionalProperties, Object, SchemaType, Type};
 use utoipa::openapi::{ObjectBuilder, RefOr, Schema};
 
 use crate::auth::{Admin, Caller};
@@ -80,8 +80,7 @@ impl utoipa::PartialSchema for SettingsUpdate {
                     .to_owned(),
             );
             let ignored = ObjectBuilder::new()
-                .schema_type(SchemaType::Array(vec![Type::String, Type::Null]))
-                .format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)))
+                .schema_type(SchemaType::AnyValue)
                 .description(Some("Ignored, so that what GET gave can be sent back."));
             tree.properties.insert("updated_at".to_owned(), ignored.build().into());
         }

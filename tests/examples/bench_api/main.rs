@@ -14,7 +14,6 @@
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
-    clippy::indexing_slicing,
     reason = "a benchmark prints its figures, and ends where it cannot measure"
 )]
 

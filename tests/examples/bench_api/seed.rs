@@ -115,6 +115,7 @@ async fn fill(data: &Path, keys_file: &Path, events: i64) {
         from = until;
     }
     c.batch_execute(&format!("{JOURNAL_ROWS} {JOURNAL}")).expect("messages are written");
+    c.batch_execute(MEDIA).expect("the account of files is written");
     // The server counts them by its own code when it starts.
     c.batch_execute("UPDATE event_state SET summarised = 0; PRAGMA wal_checkpoint(TRUNCATE);").expect("a checkpoint");
     println!("{events} events written in {:.0} s", begun.elapsed().as_secs_f64());
@@ -230,7 +231,7 @@ SELECT NULL, printf('%08x-%04x-7%03x-8%03x-%012x', at / 65536000, at / 1000 % 65
     50 + r % 51, 40 + r % 60, r % 23 = 0, '[{{"id":"z1","name":"Yard"}}]',
     '{{"score":0.25,"box":{{"x":0.1,"y":0.2,"width":0.3,"height":0.4}}}}', 0, 'openai', 'gpt-4o-mini', 'multi_frame', 3, NULL,
     0.00021, 900, 1200 + r % 900, 0, NULL, 0, NULL, NULL, NULL, 1,
-    CASE WHEN r % 31 = 0 THEN 'none' ELSE 'stored' END, 900000, at - 5000000, at + 9000000, 'stored'
+    CASE WHEN r % 31 = 0 THEN 'none' ELSE 'stored' END, 900000, at - 5000000, at + 9000000, 'stored', 30000, 1200000
 FROM fresh AS f
 JOIN phrase AS a ON a.kind = 0 AND a.n = r % 10
 JOIN phrase AS b ON b.kind = 1 AND b.n = r / 10 % 7
@@ -247,6 +248,10 @@ COMMIT;"#,
         count = until - from
     )
 }
+
+/// What the files would take up. There are none, which the server takes for a disk that is not there, and leaves the rows.
+const MEDIA: &str = "INSERT OR REPLACE INTO media_usage SELECT camera_id, count(*) * 30000, count(*) * 270000, \
+    count(*) * 900000, count(*) * 3, count(*) FROM event GROUP BY camera_id";
 
 /// What was told of the newest events, as long as such a message is.
 const JOURNAL_ROWS: &str = "INSERT INTO journal (type, at_us, camera_id, event_id, data) \
