@@ -27,7 +27,7 @@ use crate::state::Shared;
 
 pub(crate) use export::{__path_export, export};
 pub(crate) use filter::{EventQuery, SortQuery};
-pub(crate) use reanalyse::{__path_reanalyse, __path_reanalyze, reanalyse, reanalyze};
+pub(crate) use reanalyse::{__path_reanalyse, reanalyse};
 pub use reanalyse::{QueuedStatus, ReanalysisQueued};
 pub(crate) use stats::{__path_stats, stats};
 pub use stats::{EventStatsView, TimeRange};

@@ -6,11 +6,11 @@
 //! an answer in one place ([`ApiError`]).
 //!
 //! ```no_run
-//! use std::sync::Arc;
+//! use std::net::SocketAddr;
 //! use argus_api::{ApiError, AppState, bind};
 //!
 //! async fn serve(state: AppState) -> Result<(), ApiError> {
-//!     let bound = bind(state, &["127.0.0.1:8000".parse().unwrap()])?;
+//!     let bound = bind(state, &[SocketAddr::from(([127, 0, 0, 1], 8000))])?;
 //!     println!("listening on {:?}", bound.addrs());
 //!     bound.run().await // until state.shutdown is cancelled
 //! }

@@ -36,7 +36,7 @@ use crate::{
     paths(
         cameras::list, cameras::create, cameras::get, cameras::update, cameras::delete, cameras::start, cameras::stop,
         cameras::status, cameras::snapshot, cameras::test,
-        events::list, events::get, events::delete, events::reanalyse, events::reanalyze, events::stats, events::export,
+        events::list, events::get, events::delete, events::reanalyse, events::stats, events::export,
         events::thumbnail, events::frame, events::clip, events::analyses,
         api_keys::list, api_keys::create, api_keys::get, api_keys::revoke, api_keys::usage,
         sign_in::setup_status, sign_in::setup, sign_in::login, sign_in::refresh, sign_in::logout,
@@ -65,8 +65,20 @@ struct Common;
 
 impl Modify for Common {
     fn modify(&self, api: &mut utoipa::openapi::OpenApi) {
+        spell_twice(api);
         complete::complete(api);
     }
+}
+
+/// One operation has two spellings, each a path of its own.
+fn spell_twice(api: &mut utoipa::openapi::OpenApi) {
+    let Some(mut item) = api.paths.paths.get(paths::EVENT_REANALYSE).cloned() else { return };
+    if let Some(operation) = &mut item.post {
+        operation.operation_id = Some("reanalyze_event".to_owned());
+        operation.summary = Some("The same as `/events/{id}/reanalyse`.".to_owned());
+        operation.description = None;
+    }
+    api.paths.paths.insert(paths::EVENT_REANALYZE.to_owned(), item);
 }
 
 /// The document as it is served.

@@ -28,7 +28,7 @@ pub(crate) fn configure(config: &mut ServiceConfig) {
     Route::at(paths::EVENT_EXPORT).get(events::export).register(config);
     Route::at(paths::EVENT).get(events::get).delete(events::delete).register(config);
     Route::at(paths::EVENT_REANALYSE).post(events::reanalyse).register(config);
-    Route::at(paths::EVENT_REANALYZE).post(events::reanalyze).register(config);
+    Route::at(paths::EVENT_REANALYZE).post(events::reanalyse).register(config);
     Route::at(paths::EVENT_THUMBNAIL).get(events::thumbnail).register(config);
     Route::at(paths::EVENT_FRAME).get(events::frame).register(config);
     Route::at(paths::EVENT_CLIP).get(events::clip).register(config);

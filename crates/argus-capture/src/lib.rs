@@ -25,10 +25,13 @@
 //!
 //! ```no_run
 //! # #[cfg(feature = "gstreamer")]
-//! # async fn run(clock: std::sync::Arc<dyn argus_core::Clock>) -> Result<(), argus_capture::CaptureError> {
+//! # async fn run(
+//! #     camera_id: argus_core::CameraId,
+//! #     clock: std::sync::Arc<dyn argus_core::Clock>,
+//! # ) -> Result<(), argus_capture::CaptureError> {
 //! use std::time::Duration;
 //! use argus_capture::{Feeds, FeedsConfig, GateMode};
-//! use argus_core::{CameraId, PrivacyMask};
+//! use argus_core::PrivacyMask;
 //! use argus_core::camera::{Source, TestPattern};
 //! use argus_core::ports::{CameraFeeds, FeedItem, FeedPlan};
 //!
@@ -38,7 +41,6 @@
 //!     clock,
 //!     gate: GateMode::Off,
 //! })?;
-//! # let camera_id: CameraId = "0198c0de-0000-7000-8000-000000000001".parse().unwrap();
 //! let mut feed = feeds.open(FeedPlan {
 //!     camera_id,
 //!     source: Source::Test(TestPattern::default()),

@@ -112,45 +112,8 @@ pub(crate) async fn reanalyse(
     req: HttpRequest,
     body: Body,
 ) -> Result<HttpResponse, ApiError> {
-    answer(&shared, &req, body).await
-}
-
-/// The same as `/events/{id}/reanalyse`.
-#[utoipa::path(
-    post,
-    path = paths::EVENT_REANALYZE,
-    operation_id = "reanalyze_event",
-    tag = "events",
-    params(
-        ("id" = EventId, Path, description = "The event"),
-        ("wait" = Option<u32>, Query, description = "Seconds to wait for the description; 0 when absent", maximum = 60)
-    ),
-    request_body(content = Option<ReanalysisBody>),
-    responses(
-        (status = 200, description = "The event with its new description; only with `wait`", body = Event),
-        (status = 202, description = "It will be described", body = ReanalysisQueued),
-        (status = 404),
-        (status = 409, description = "A description is being made, no picture is stored, or a budget is spent"),
-        (status = 422),
-        (status = 429, description = "Three were accepted for the event within an hour, or the key's requests are used up"),
-        (status = 502, description = "No provider could describe it; only with `wait`"),
-        (status = 503, description = "No provider is enabled"),
-        (status = 504, description = "The provider did not answer in time; only with `wait`")
-    ),
-    extensions(("x-permission" = json!("admin")))
-)]
-pub(crate) async fn reanalyze(
-    _: Caller<Admin>,
-    shared: Data<Shared>,
-    req: HttpRequest,
-    body: Body,
-) -> Result<HttpResponse, ApiError> {
-    answer(&shared, &req, body).await
-}
-
-async fn answer(shared: &Shared, req: &HttpRequest, body: Body) -> Result<HttpResponse, ApiError> {
     let body = body.json_or_empty().await?;
-    let id: Option<EventId> = named(req, "id")?;
+    let id: Option<EventId> = named(&req, "id")?;
     let mut query = Query::parse(req.query_string())?;
     let wait_s = query.int("wait", 0..=WAIT_S).and_then(|s| u64::try_from(s).ok()).unwrap_or(0);
     let asked = query.done();
