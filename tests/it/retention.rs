@@ -90,6 +90,7 @@ async fn account_is_true(site: &Site) {
     let folder = site.dir.path().join("events");
     wait_for("an account that is true", SOON, || async {
         let report = site.client.get("/system/storage").await.expect(200).json;
+        let metrics = site.client.root().get("/metrics").await.expect(200).bytes;
         let mut sizes = [0, 0, 0];
         for file in files(&folder) {
             let kind = match file.file_name().unwrap().to_str().unwrap() {
@@ -107,6 +108,9 @@ async fn account_is_true(site: &Site) {
             database.iter().map(|name| site.dir.path().join(name).metadata().map_or(0, |meta| meta.len())).sum();
         let is_true = told == sizes
             && by_camera.sum::<u64>() == sizes.iter().sum::<u64>()
+            && String::from_utf8_lossy(&metrics)
+                .lines()
+                .any(|line| line == format!("argus_media_bytes {}", sizes.iter().sum::<u64>()))
             && report["database_bytes"] == database
             && report["total_bytes"] == database + sizes.iter().sum::<u64>();
         is_true.then_some(())

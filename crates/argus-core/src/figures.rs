@@ -18,7 +18,7 @@ pub struct Figures {
     pub calls: Vec<CallFigures>,
     /// Descriptions to be made; `None` when the database does not tell.
     pub jobs: Option<JobFigures>,
-    /// Bytes of the media store, as measured last; `None` before that.
+    /// Bytes of pictures and clips that are stored; `None` when the database does not tell.
     pub media_bytes: Option<u64>,
 }
 

@@ -79,6 +79,13 @@ impl Engine {
                 None
             }
         };
+        let media_bytes = match self.deps.db.media_bytes().await {
+            Ok(bytes) => Some(bytes),
+            Err(e) => {
+                warn!("the bytes of the media cannot be read: {}", chain(&e));
+                None
+            }
+        };
         let counted = lock(&self.deps.counters.0);
         let event = |(&(source_type, detection_type), &count): (&(SourceType, DetectionType), &u64)| EventFigures {
             source_type,
@@ -91,7 +98,7 @@ impl Engine {
             described_s: counted.described_s.clone(),
             calls: counted.calls.values().cloned().collect(),
             jobs,
-            media_bytes: None,
+            media_bytes,
         }
     }
 }

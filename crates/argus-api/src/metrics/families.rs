@@ -109,7 +109,7 @@ pub(super) fn of_figures(figures: &Figures) -> Vec<Family> {
         }
     }
     families.push(jobs);
-    let mut media = Family::new(Gauge, "media_bytes", "Bytes of pictures and clips in the store, as measured last");
+    let mut media = Family::new(Gauge, "media_bytes", "Bytes of pictures and clips in the store");
     if let Some(bytes) = figures.media_bytes {
         media = media.with(&[], float(bytes));
     }

@@ -35,7 +35,12 @@ impl Log {
     }
 
     pub(crate) fn online(&self, camera: CameraId) {
-        self.send(camera, FeedItem::State(CameraState::of(CameraStatus::Online)));
+        self.state(camera, CameraStatus::Online);
+    }
+
+    /// Once the camera is in this state, it has looked at everything that was sent before.
+    pub(crate) fn state(&self, camera: CameraId, status: CameraStatus) {
+        self.send(camera, FeedItem::State(CameraState::of(status)));
     }
 
     /// Pictures number `range` from `start` on, five a second: a wall, on which a box moves from number 40 to 70.

@@ -7,6 +7,7 @@ use argus_core::event::{DescriptionStatus, StatusReason};
 use argus_core::media::{clip_key, event_prefix, frame_key, thumbnail_key};
 use argus_core::ports::{Control, StillSpec};
 use argus_core::schedule::{Day, Schedule, Window};
+use argus_core::status::CameraStatus;
 use serde_json::json;
 
 use crate::describer::Answer;
@@ -225,9 +226,12 @@ async fn schedules_without_a_time_zone_go_by_that_of_the_settings() {
     let camera = stage.camera(|c| c.schedule = Some(schedule)).await;
     assert!(!stage.engine.camera_live(camera.id).unwrap().schedule_active);
     stage.log.pictures(camera.id, argus_core::Clock::now(&*stage.clock), 0..110);
-    // The camera has looked at all of them once it has answered a change.
-    wait("the pictures", || async { (!stage.engine.camera_live(camera.id).unwrap().motion_active).then_some(()) })
-        .await;
+    stage.log.state(camera.id, CameraStatus::Reconnecting);
+    wait("the pictures", || async {
+        (stage.engine.camera_live(camera.id).unwrap().state.status == CameraStatus::Reconnecting).then_some(())
+    })
+    .await;
+    stage.log.online(camera.id);
     stage.put(json!({"general": {"timezone": "Europe/Berlin"}})).await;
     assert!(stage.engine.camera_live(camera.id).unwrap().schedule_active);
     stage.clock.advance(Duration::from_secs(120));
