@@ -317,7 +317,8 @@ pub(crate) fn files(folder: &Path) -> Vec<PathBuf> {
             let path = entry.path();
             if path.is_dir() {
                 walk(&path, root, found);
-            } else {
+            } else if entry.file_name() != ".argus-store" {
+                // All but the mark by which the store is known.
                 found.push(path.strip_prefix(root).unwrap().to_owned());
             }
         }

@@ -252,6 +252,42 @@ async fn files_and_rows_are_made_to_agree_both_ways() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_is_not_mounted_costs_no_event_its_files() {
+    let (mut site, camera) = asleep().await;
+    settings(&site, &[("min_free_bytes", json!(0))]).await;
+    let (kept, _) = event(&site, camera, 300, 1000).await;
+    site.again().await;
+    wait_for("a store that is known", SOON, || async {
+        (storage_health(&site.client).await["status"] == "ok").then_some(())
+    })
+    .await;
+    site.server.kill().await;
+    let (events, away) = (site.dir.path().join("events"), site.dir.path().join("away"));
+    std::fs::rename(&events, &away).unwrap();
+    // The bare mount point, into which something new was stored meanwhile.
+    let stray = events.join(event_prefix(camera, EventId::new(now()), now()));
+    std::fs::create_dir_all(&stray).unwrap();
+    std::fs::write(stray.join("thumbnail.jpg"), b"new").unwrap();
+    site.again().await;
+    wait_for("its absence to be told", SOON, || async {
+        (storage_health(&site.client).await["status"] == "down").then_some(())
+    })
+    .await;
+    assert_eq!(names(&site, kept).await, Some((true, true, true)));
+    assert!(stray.join("thumbnail.jpg").exists(), "nothing is removed");
+    site.server.kill().await;
+    std::fs::remove_dir_all(&events).unwrap();
+    std::fs::rename(&away, &events).unwrap();
+    site.again().await;
+    wait_for("the store to be known again", SOON, || async {
+        (storage_health(&site.client).await["status"] == "ok").then_some(())
+    })
+    .await;
+    assert_eq!(names(&site, kept).await, Some((true, true, true)));
+    account_is_true(&site).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn files_of_deleted_rows_go_after_a_crash() {
     let (mut site, camera) = asleep().await;
     let (event_gone, event_folder) = event(&site, camera, 300, 1000).await;

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use argus_ai::{Builtin, Chain, OpenAi, OpenAiConfig, OpenAiKind, Provider};
-use argus_api::{ApiError, AppState, Timing, self_signed};
+use argus_api::{ApiError, AppState, SignIn, Timing, self_signed};
 use argus_capture::{Feeds, FeedsConfig, GateMode};
 use argus_core::api_key::{NewApiKey, Scope};
 use argus_core::camera::{CameraFields, SourceType};
@@ -13,6 +13,7 @@ use argus_core::ports::{CameraFeeds, Control, Describer};
 use argus_core::{Clock, Invalid, chain};
 use argus_db::{DataDir, Database, DatabaseConfig, DbError, DbUrl};
 use argus_engine::{Engine, EngineParts, LocalDisk, SystemClock};
+use object_store::ObjectStore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -95,6 +96,10 @@ pub async fn serve(config: Config, demo: bool) -> Result<Running, Failure> {
     let media = argus_engine::media_folder(&media_dir)
         .map_err(|e| Failure::data(format!("the media directory cannot be used: {}", chain(&e))))?;
     let feeds = feeds(&config, &dir, Arc::clone(&clock))?;
+    if let (true, Some(files)) = (config.self_signed, &config.http.tls) {
+        self_signed::ensure(files, clock.now()).map_err(|e| Failure::data(chain(&e)))?;
+    }
+    let sign_in = people::sign_in(&db, &dir, demo).await?;
     let engine = Engine::start(EngineParts {
         db: db.clone(),
         media: Arc::clone(&media),
@@ -105,9 +110,28 @@ pub async fn serve(config: Config, demo: bool) -> Result<Running, Failure> {
     })
     .await
     .map_err(|e| Failure::data(format!("the last run's data cannot be read: {}", chain(&e))))?;
-    let control: Arc<dyn Control> = Arc::clone(&engine) as _;
+    // Whatever keeps it from serving: what runs already is ended as at any stop.
+    match offer(&config, demo, db, Arc::clone(&engine), media, clock, sign_in).await {
+        Ok((addresses, serving, shutdown)) => Ok(Running { addresses, serving, shutdown, engine, _lock: lock }),
+        Err(failure) => {
+            engine.stop().await;
+            Err(failure)
+        }
+    }
+}
+
+/// Lets clients in.
+async fn offer(
+    config: &Config,
+    demo: bool,
+    db: Database,
+    engine: Arc<Engine>,
+    media: Arc<dyn ObjectStore>,
+    clock: Arc<dyn Clock>,
+    sign_in: SignIn,
+) -> Result<(Vec<SocketAddr>, JoinHandle<Result<(), ApiError>>, CancellationToken), Failure> {
+    let control: Arc<dyn Control> = engine;
     let shutdown = CancellationToken::new();
-    let sign_in = people::sign_in(&db, &dir, demo).await?;
     let setup_token = sign_in.setup_token.clone();
     let state = AppState {
         db: db.clone(),
@@ -122,17 +146,12 @@ pub async fn serve(config: Config, demo: bool) -> Result<Running, Failure> {
         sign_in,
     };
     if let (true, Some(files)) = (config.self_signed, &config.http.tls) {
-        self_signed::ensure(files, clock.now()).map_err(|e| Failure::data(chain(&e)))?;
         tokio::spawn(self_signed::keep(files.clone(), Arc::clone(&clock), shutdown.clone()));
     }
-    let bound = match argus_api::bind(state, &config.listen) {
-        Ok(bound) => bound,
-        Err(e) => {
-            engine.stop().await;
-            let code = if matches!(e, ApiError::Certificate(_)) { 2 } else { 3 };
-            return Err(Failure { code, message: chain(&e) });
-        }
-    };
+    let bound = argus_api::bind(state, &config.listen).map_err(|e| {
+        let code = if matches!(e, ApiError::Certificate(_)) { 2 } else { 3 };
+        Failure { code, message: chain(&e) }
+    })?;
     if let Some(token) = setup_token {
         say(&format!("setup token: {}", token.expose()))?;
     }
@@ -147,7 +166,7 @@ pub async fn serve(config: Config, demo: bool) -> Result<Running, Failure> {
     for address in &addresses {
         say(&format!("listening on {scheme}://{address}"))?;
     }
-    Ok(Running { addresses, serving, shutdown, engine, _lock: lock })
+    Ok((addresses, serving, shutdown))
 }
 
 fn feeds(config: &Config, dir: &DataDir, clock: Arc<dyn Clock>) -> Result<Arc<dyn CameraFeeds>, Failure> {

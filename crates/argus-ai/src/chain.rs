@@ -118,6 +118,8 @@ impl Describer for Chain {
         let mut path: Vec<FallbackStep> = Vec::new();
         // The failed call whose record becomes the outcome's when all fail, and its step in the path.
         let mut last: Option<(CallRecord, DescribeError, usize)> = None;
+        // What failed calls cost: it was paid all the same.
+        let mut wasted: Option<f64> = None;
         let wanted = |link: &&Link| request.choice.only.as_deref().is_none_or(|name| link.provider.name() == name);
         for link in self.links.iter().filter(wanted) {
             let provider = &link.provider;
@@ -135,6 +137,7 @@ impl Describer for Chain {
                 Ok(description) => {
                     admission.succeeded();
                     record.fallback_path = path;
+                    record.cost = sum(record.cost, wasted);
                     return DescribeOutcome { record, result: Ok(description) };
                 }
                 Err(error) => error,
@@ -150,9 +153,13 @@ impl Describer for Chain {
                 elapsed_ms = latency_ms, reason = error.message, "describer failed"
             );
             path.push(step(&**provider, &error, latency_ms));
+            wasted = sum(wasted, record.cost);
             last = Some((record, error, path.len() - 1));
         }
-        all_failed(path, last, self.links.iter().rfind(|link| wanted(link)))
+        let mut outcome = all_failed(path, last, self.links.iter().rfind(|link| wanted(link)));
+        // The last call is among them.
+        outcome.record.cost = wasted;
+        outcome
     }
 }
 
@@ -179,6 +186,14 @@ fn all_failed(
     };
     record.fallback_path = path;
     DescribeOutcome { record, result: Err(error) }
+}
+
+/// Two costs together; unknown only when both are.
+fn sum(a: Option<f64>, b: Option<f64>) -> Option<f64> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a + b),
+        (one, other) => one.or(other),
+    }
 }
 
 /// A limit that is used up, in words.

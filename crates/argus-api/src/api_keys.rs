@@ -6,11 +6,8 @@ use actix_web::{HttpRequest, HttpResponse};
 use argus_core::api_key::{ApiKey, NewApiKey, Scope};
 use argus_core::{ApiKeyId, Faults, Secret, Timestamp, UserId};
 use argus_db::{Database, DbError};
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use deserr::Deserr;
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
 
 use crate::auth::{Admin, Caller};
@@ -20,6 +17,7 @@ use crate::ids::named;
 use crate::list::{List, PageQuery};
 use crate::paths;
 use crate::query::Query;
+use crate::random;
 use crate::state::Shared;
 
 const WHAT: &str = "API key";
@@ -179,7 +177,8 @@ pub(crate) async fn create(
         (Ok(new), true) => new,
         (checked, _) => return Err(decoded.with(checked.err().unwrap_or_default()).into()),
     };
-    let (api_key, key) = mint(&state.db, new, caller.user_id(), now).await?;
+    let (db, by) = (state.db.clone(), caller.user_id());
+    let (api_key, key) = shared.finish(async move { mint(&db, new, by, now).await }).await?;
     tracing::info!(api_key.id = %api_key.id, api_key.prefix, "API key made");
     let place = paths::API_KEY.replace("{id}", &api_key.id.to_string());
     let view = NewApiKeyView { api_key, key: key.expose().to_owned() };
@@ -231,9 +230,7 @@ pub(crate) async fn revoke(_: Caller<Admin>, shared: Data<Shared>, req: HttpRequ
     Query::parse(req.query_string())?.done()?;
     let id = id.ok_or(ApiError::NotFound(WHAT))?;
     let (db, now) = (shared.state.db.clone(), shared.state.clock.now());
-    // To its end also when the client goes away: only then is the key no longer taken for good.
-    let revoked = shared.runtime.spawn(async move { db.api_key_revoke(id, now).await }).await;
-    let key = revoked.map_err(|_panicked| ApiError::Panicked)?.map_err(unknown)?;
+    let key = shared.finish(async move { db.api_key_revoke(id, now).await.map_err(unknown) }).await?;
     tracing::info!(api_key.id = %key.id, api_key.prefix = key.prefix, "API key revoked");
     Ok(HttpResponse::NoContent().finish())
 }
@@ -269,11 +266,8 @@ pub async fn mint(
     created_by: Option<UserId>,
     now: Timestamp,
 ) -> Result<(ApiKey, Secret), ApiError> {
-    let mut random = [0_u8; 32];
-    getrandom::fill(&mut random).map_err(|e| DbError::Unavailable(e.to_string().into()))?;
-    let key = format!("argus_{}", URL_SAFE_NO_PAD.encode(random));
+    let key = format!("argus_{}", random::token()?.expose());
     let prefix = key.chars().take(PREFIX).collect();
-    let hash = Sha256::digest(&key).into();
-    let row = db.api_key_insert(new, ApiKeyId::new(now), prefix, hash, created_by, now).await?;
+    let row = db.api_key_insert(new, ApiKeyId::new(now), prefix, random::hash(&key), created_by, now).await?;
     Ok((row, Secret::new(key)))
 }

@@ -69,4 +69,3 @@ pub use error::{ApiError, ErrorBody, FieldError};
 pub use http_config::{HttpConfig, Origin, TlsFiles, network};
 pub use serve::{Bound, bind};
 pub use state::{AppState, SignIn, Timing};
-pub use tls::certificate_expiry;

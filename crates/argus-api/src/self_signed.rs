@@ -13,7 +13,7 @@ use tracing::{info, warn};
 
 use crate::error::ApiError;
 use crate::http_config::TlsFiles;
-use crate::tls::certificate_expiry;
+use crate::tls::Certificates;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Browsers refuse what is valid for longer than 398 days.
@@ -26,8 +26,8 @@ const LEFT_DAYS: u32 = 30;
 /// # Errors
 /// `Certificate` when they cannot be made or written.
 pub fn ensure(files: &TlsFiles, now: Timestamp) -> Result<(), ApiError> {
-    let is_good =
-        files.key.exists() && certificate_expiry(&files.cert).is_some_and(|end| end > now.plus(DAY * LEFT_DAYS));
+    // As it will be served: a key without its certificate, left by a crash between the two, is no pair.
+    let is_good = Certificates::load(files).is_ok_and(|pair| pair.about().not_after > now.plus(DAY * LEFT_DAYS));
     if is_good {
         return Ok(());
     }
@@ -114,18 +114,23 @@ mod tests {
         ensure(&files, now).unwrap();
         assert_eq!(std::fs::metadata(&files.key).unwrap().permissions().mode() & 0o777, 0o600);
         let first = std::fs::read(&files.cert).unwrap();
-        let end = certificate_expiry(&files.cert).unwrap();
+        let end_of = |files: &TlsFiles| Certificates::load(files).unwrap().about().not_after;
+        let end = end_of(&files);
         assert_eq!(end.since(now).as_secs().div_ceil(24 * 60 * 60), u64::from(VALID_DAYS));
         ensure(&files, now.plus(DAY * (VALID_DAYS - LEFT_DAYS - 2))).unwrap();
         assert!(std::fs::read(&files.cert).unwrap() == first, "it is good for long enough");
         ensure(&files, now.plus(DAY * (VALID_DAYS - LEFT_DAYS + 1))).unwrap();
         assert!(std::fs::read(&files.cert).unwrap() != first);
-        assert!(certificate_expiry(&files.cert).unwrap() > end);
+        assert!(end_of(&files) > end);
         // A file that is no certificate is replaced too, as is a missing key.
         std::fs::write(&files.cert, "nonsense").unwrap();
         ensure(&files, now).unwrap();
         std::fs::remove_file(&files.key).unwrap();
         ensure(&files, now).unwrap();
-        assert!(files.key.exists() && certificate_expiry(&files.cert) == Some(end));
+        assert_eq!(end_of(&files), end);
+        // A crash between the two files leaves a key that does not fit.
+        std::fs::write(&files.key, KeyPair::generate().unwrap().serialize_pem()).unwrap();
+        ensure(&files, now).unwrap();
+        assert_eq!(end_of(&files), end);
     }
 }

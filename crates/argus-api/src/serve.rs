@@ -13,6 +13,7 @@ use actix_web::App;
 use actix_web::dev::AppConfig;
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data, ServiceConfig};
+use argus_core::chain;
 use tokio::net::TcpStream;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_rustls::TlsAcceptor;
@@ -23,13 +24,15 @@ use crate::key_cache::KeyCache;
 use crate::metrics::Metrics;
 use crate::outer::outer;
 use crate::rate::Limiter;
-use crate::state::{Accounts, AppState, Shared};
+use crate::state::{Accounts, AppState, Shared, Timing};
 use crate::tls::Certificates;
 use crate::usage::Usage;
 use crate::{routes, ssl};
 
 /// How long requests that are being answered may take once the server stops, seconds.
 const STOP_S: u64 = 3;
+/// How often sessions that have ended by their time are forgotten.
+const ENDED_EVERY: Duration = Duration::from_secs(600);
 /// Most workers; each is a thread.
 const WORKERS: usize = 4;
 /// How long a client may take to agree on a cipher.
@@ -47,7 +50,10 @@ pub fn bind(state: AppState, addrs: &[SocketAddr]) -> Result<Bound, ApiError> {
     let tls = state.http.tls.as_ref().map(Certificates::load).transpose()?;
     let listeners = if addrs.is_empty() {
         let any = |ip: IpAddr| Listener::bind(SocketAddr::new(ip, PORT)).map(|one| vec![one]);
-        any(Ipv6Addr::UNSPECIFIED.into()).or_else(|_no_ipv6| any(Ipv4Addr::UNSPECIFIED.into()))?
+        match any(Ipv6Addr::UNSPECIFIED.into()) {
+            Err(ApiError::Bind { source, .. }) if no_ipv6(&source) => any(Ipv4Addr::UNSPECIFIED.into())?,
+            bound => bound?,
+        }
     } else {
         addrs.iter().map(|&addr| Listener::bind(addr)).collect::<Result<_, _>>()?
     };
@@ -55,6 +61,15 @@ pub fn bind(state: AppState, addrs: &[SocketAddr]) -> Result<Bound, ApiError> {
     let redirect = redirect.map(Listener::bind).transpose()?;
     let addrs = listeners.iter().map(|l| l.addr).collect();
     Ok(Bound { state, tls, listeners, redirect, addrs })
+}
+
+/// Whether an address could not be taken because this machine has no IPv6, and not because somebody else has it.
+fn no_ipv6(failure: &std::io::Error) -> bool {
+    use std::io::ErrorKind;
+    /// `EAFNOSUPPORT` of Linux and of the BSDs.
+    const NO_FAMILY: [i32; 2] = [97, 47];
+    matches!(failure.kind(), ErrorKind::AddrNotAvailable | ErrorKind::Unsupported)
+        || failure.raw_os_error().is_some_and(|code| NO_FAMILY.contains(&code))
 }
 
 /// A socket that listens, with its real port.
@@ -129,11 +144,8 @@ impl Bound {
         let server = start(self.listeners, self.redirect, &shared)?;
         let handle = server.handle();
         let mut server = pin!(server);
-        let mut bookkeeping = interval(timing.usage);
-        let mut certificate = interval(timing.certificate);
-        for timer in [&mut bookkeeping, &mut certificate] {
-            timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        }
+        // Apart from serving: a database that lets it wait delays no stop.
+        let books = tokio::spawn(keep_books(Data::clone(&shared).into_inner(), timing));
         let mut stopping = false;
         let served = loop {
             tokio::select! {
@@ -143,23 +155,48 @@ impl Bound {
                     // The command is sent at once; that it was carried out is seen by the server's own end.
                     drop(handle.stop(true));
                 }
-                _ = bookkeeping.tick() => {
-                    shared.usage.flush(&shared.state.db).await;
-                    shared.limiter.sweep(shared.begun.elapsed());
-                    shared.accounts.activity.flush(&shared.state.db).await;
-                    shared.accounts.attempts.sweep(shared.state.clock.now());
-                    shared.keys.sweep(shared.begun.elapsed());
-                }
-                _ = certificate.tick() => {
-                    if let Some(tls) = &shared.tls {
-                        tls.reload().await;
-                    }
-                }
             }
         };
+        shutdown.cancel();
+        if books.await.is_err() {
+            tracing::error!("the books were not kept to the end");
+        }
+        // Once nothing is answered any more: what was admitted last counts too.
         shared.usage.flush(&shared.state.db).await;
         shared.accounts.activity.flush_all(&shared.state.db).await;
         served.map_err(ApiError::Serve)
+    }
+}
+
+/// Writes down what was counted, forgets what is over, and looks at the certificate, until the server stops.
+async fn keep_books(shared: Arc<Shared>, timing: Timing) {
+    let db = &shared.state.db;
+    let [mut usage, mut certificate, mut ended] = [timing.usage, timing.certificate, ENDED_EVERY].map(|every| {
+        let mut timer = interval(every);
+        timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        timer
+    });
+    loop {
+        tokio::select! {
+            () = shared.state.shutdown.cancelled() => break,
+            _ = usage.tick() => {
+                shared.usage.flush(db).await;
+                shared.limiter.sweep(shared.begun.elapsed());
+                shared.accounts.activity.flush(db).await;
+                shared.accounts.attempts.sweep(shared.state.clock.now());
+                shared.keys.sweep(shared.begun.elapsed());
+            }
+            _ = certificate.tick() => {
+                if let Some(tls) = &shared.tls {
+                    tls.reload().await;
+                }
+            }
+            _ = ended.tick() => {
+                if let Err(failure) = db.sessions_expire(shared.state.clock.now()).await {
+                    tracing::warn!(error = chain(&failure), "sessions that have ended stay stored for now");
+                }
+            }
+        }
     }
 }
 
@@ -220,25 +257,23 @@ fn service(
             let peer = tcp.peer_addr().ok();
             // Messages are small and due at once.
             tcp.set_nodelay(true).map_err(DispatchError::Io)?;
-            let (stream, protocol) = match speaks {
-                Speaks::Http | Speaks::Redirect => (Stream::Plain(tcp), Protocol::Http1),
+            let stream = match speaks {
+                Speaks::Http | Speaks::Redirect => Stream::Plain(tcp),
                 Speaks::Https(acceptor) => encrypted(&acceptor, tcp).await?,
             };
-            Ok((Conn::new(stream, limits, runtime), protocol, peer))
+            Ok((Conn::new(stream, limits, runtime), Protocol::Http1, peer))
         }
     })
     .and_then(http)
 }
 
-/// Agrees with the client on a cipher and on the version of HTTP.
-async fn encrypted(acceptor: &TlsAcceptor, tcp: TcpStream) -> Result<(Stream, Protocol), DispatchError> {
+/// Agrees with the client on a cipher.
+async fn encrypted(acceptor: &TlsAcceptor, tcp: TcpStream) -> Result<Stream, DispatchError> {
     let accepted = timeout(HANDSHAKE, acceptor.accept(tcp)).await;
     let accepted = accepted.unwrap_or_else(|_elapsed| Err(std::io::ErrorKind::TimedOut.into()));
     let stream = accepted.map_err(|failure| {
         tracing::debug!(error = %failure, "no TLS connection came about");
         DispatchError::Io(failure)
     })?;
-    let is_h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-    let protocol = if is_h2 { Protocol::Http2 } else { Protocol::Http1 };
-    Ok((Stream::Tls(Box::new(stream)), protocol))
+    Ok(Stream::Tls(Box::new(stream)))
 }

@@ -102,7 +102,8 @@ impl Certificates {
         let versions = ServerConfig::builder_with_provider(provider()).with_protocol_versions(&[&TLS13, &TLS12]);
         let versions = versions.map_err(|e| ApiError::Certificate(format!("TLS cannot be used: {e}")))?;
         let mut config = versions.with_no_client_auth().with_cert_resolver(Arc::clone(self) as _);
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        // No HTTP/2: the library bounds neither its streams nor their headers, and lets nobody else do it.
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(config)
     }
 }
@@ -133,13 +134,6 @@ fn pair(files: &TlsFiles, cert: &[u8], key: &[u8]) -> Result<Pair, ApiError> {
     let key = CertifiedKey::from_der(chain, key, &provider())
         .map_err(|e| bad(format!("{cert_path} and {key_path} cannot be used together: {e}")))?;
     Ok(Pair { key: Arc::new(key), about })
-}
-
-/// When the certificate in a PEM file ends; `None` when there is none that can be read.
-#[must_use]
-pub fn certificate_expiry(path: &Path) -> Option<Timestamp> {
-    let leaf = CertificateDer::from_pem_slice(&std::fs::read(path).ok()?).ok()?;
-    Some(about(&leaf)?.not_after)
 }
 
 fn about(leaf: &CertificateDer<'_>) -> Option<About> {

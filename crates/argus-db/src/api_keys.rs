@@ -12,7 +12,7 @@ use crate::error::DbError;
 use crate::page::{Page, offset, total};
 use crate::schema::api_key;
 use crate::value::{
-    check_text, fit, from_json, json, narrow, parse, parse_opt, text_opt, time_opt, us_opt, without_nul,
+    check_text, fit, from_json, hex, json, narrow, parse, parse_opt, text_opt, time_opt, us_opt, without_nul,
 };
 
 const WHAT: &str = "API key";
@@ -70,10 +70,6 @@ impl ApiKeyRow {
 }
 
 /// A hash as the column holds it.
-fn hex(hash: &[u8; 32]) -> String {
-    hash.iter().map(|b| format!("{b:02x}")).collect()
-}
-
 impl Database {
     /// Adds a key by its hash.
     ///

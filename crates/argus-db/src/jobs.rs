@@ -141,12 +141,26 @@ pub(crate) fn retry(conn: &mut DbConn, event_id: EventId, not_before: Timestamp)
             analysis_job::not_before_us.eq(not_before.as_micros()),
             analysis_job::analysis_id.eq(None::<String>),
             analysis_job::wish.eq(None::<String>),
+            // What somebody asked for went before the others; this does not.
+            analysis_job::priority.eq(0),
         ))
         .execute(conn)?;
     Ok(n > 0)
 }
 
 impl Database {
+    /// Whether an event has a job: it is described now, or will be.
+    ///
+    /// # Errors
+    /// `Busy`, `Unavailable`.
+    pub async fn job_exists(&self, event_id: EventId) -> Result<bool, DbError> {
+        self.read(move |c| {
+            let job = analysis_job::table.find(event_id.to_string());
+            Ok(diesel::select(diesel::dsl::exists(job)).get_result(c)?)
+        })
+        .await
+    }
+
     /// Lets a waiting job be done, with what was measured of its event. Tells whether there was one that waited.
     ///
     /// # Errors

@@ -10,7 +10,7 @@ use crate::error::DbError;
 use crate::page::{Page, offset, total};
 use crate::schema::{refresh_token, session, user};
 use crate::users::{NewPassword, UserRow};
-use crate::value::{parse, without_nul};
+use crate::value::{hex, parse, without_nul};
 
 const WHAT: &str = "session";
 /// Most sessions of a user; one more ends the longest idle (contract 4.5).
@@ -101,10 +101,6 @@ struct RefreshRow {
     session_id: String,
     expires_us: i64,
     replaced_us: Option<i64>,
-}
-
-fn hex(hash: &[u8; 32]) -> String {
-    hash.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 /// The token with its session and user, when it has not expired at `now` and its user may sign in.
@@ -245,6 +241,19 @@ impl Database {
         self.read(move |c| match chain_of(c, &hex(&sha256), now)? {
             Some((token, _)) => parse(WHAT, &token.session_id).map(Some),
             None => Ok(None),
+        })
+        .await
+    }
+
+    /// Forgets sessions that have ended by their time, at most 500, with their tokens; tells how many.
+    ///
+    /// # Errors
+    /// `Busy`, `Unavailable`.
+    pub async fn sessions_expire(&self, now: Timestamp) -> Result<usize, DbError> {
+        self.write(move |tx| {
+            let over = session::table.filter(session::expires_us.le(now.as_micros())).select(session::id).limit(500);
+            let ids: Vec<String> = over.load(tx.conn)?;
+            Ok(diesel::delete(session::table.filter(session::id.eq_any(ids))).execute(tx.conn)?)
         })
         .await
     }

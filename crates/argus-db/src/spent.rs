@@ -25,6 +25,14 @@ pub(crate) fn add(tx: &mut Tx<'_>, at: Timestamp, usd: f64) -> Result<(), DbErro
 }
 
 impl Database {
+    /// Counts a cost whose receipt cannot be kept, because its event is gone.
+    ///
+    /// # Errors
+    /// `Busy`, `Unavailable`.
+    pub async fn ai_spent_add(&self, at: Timestamp, usd: f64) -> Result<(), DbError> {
+        self.write(move |tx| add(tx, at, usd)).await
+    }
+
     /// US dollars spent in a span of time, which begins and ends with a quarter of an hour.
     ///
     /// # Errors

@@ -9,6 +9,11 @@ use serde::de::DeserializeOwned;
 
 use crate::error::DbError;
 
+/// A hash as it is stored.
+pub(crate) fn hex(hash: &[u8; 32]) -> String {
+    hash.iter().map(|b| format!("{b:02x}")).collect()
+}
+
 /// A value as JSON text.
 pub(crate) fn json<T: Serialize + ?Sized>(field: &str, value: &T) -> Result<String, DbError> {
     serde_json::to_string(value).map_err(|e| Invalid::new(field, format!("cannot be stored: {e}")).into())

@@ -1,5 +1,6 @@
 //! The analysis queue's workers: lease a job, ask the describer, store receipt and event in one step.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -13,7 +14,7 @@ use argus_core::describe::{
 use argus_core::event::{DescriptionStatus, Event, EventDescription, StatusReason};
 use argus_core::media::{event_prefix, frame_key};
 use argus_core::settings::Settings;
-use argus_core::{AnalysisId, EventId, Timestamp, chain};
+use argus_core::{AnalysisId, Classify, ErrorClass, EventId, Timestamp, chain};
 use argus_db::{DbError, EventChange, Job};
 use tokio::time::sleep;
 use tracing::{error, info, warn};
@@ -25,6 +26,8 @@ use crate::error::EngineError;
 const LEASE: Duration = Duration::from_secs(300);
 /// The whole of one description, all providers together.
 const DEADLINE: Duration = Duration::from_secs(240);
+/// Between tries of storing an answer, seconds; with the waits of the database within what is left of the lease.
+const STORE_PAUSES_S: [u64; 3] = [1, 2, 4];
 /// So often a failure is tried again before the event says so.
 const QUIET_ATTEMPTS: u32 = 3;
 /// Longest pause between two tries.
@@ -118,6 +121,13 @@ async fn attend(deps: &Deps, job: &Job) {
                 let told = match &job.asked {
                     // Nobody waits for ever for what was asked.
                     Some(asked) if job.attempts >= QUIET_ATTEMPTS => give_up(deps, asked.analysis_id).await,
+                    // A failure that stays for so long stays for good.
+                    None if deps.clock.now().since(job.created_at) >= GIVE_UP_AFTER => {
+                        match say_failed(deps, job).await {
+                            Ok(()) => deps.db.job_finish(job.event_id).await.map(drop).map_err(Into::into),
+                            failed => failed,
+                        }
+                    }
                     _ => {
                         put_back(deps, job).await;
                         if job.attempts >= QUIET_ATTEMPTS { say_failed(deps, job).await } else { Ok(()) }
@@ -434,7 +444,10 @@ async fn finish(
                 Some(_) => EventChange::Reanalysed(described),
                 None => EventChange::Described(described),
             };
-            deps.db.analysis_finish_and_describe(receipt, vec![change], now).await?;
+            let store = || deps.db.analysis_finish_and_describe(receipt.clone(), vec![change.clone()], now);
+            if kept(deps, &receipt, store).await?.is_none() {
+                return Ok(());
+            }
             if job.asked.is_none() {
                 deps.counters.described(now.millis_since(event.timestamp));
             }
@@ -450,10 +463,12 @@ async fn finish(
                 warn!(event.id = %event.id, "event not described again: {failure}");
                 // What it could not be described by itself before is still to be tried.
                 let retry_at = (!over && is_owed(event)).then(|| now.plus(back_off(1)));
-                deps.db.reanalysis_failed(receipt, retry_at).await?;
+                kept(deps, &receipt, || deps.db.reanalysis_failed(receipt.clone(), retry_at)).await?;
                 return Ok(());
             }
-            deps.db.analysis_finish(receipt).await?;
+            if kept(deps, &receipt, || deps.db.analysis_finish(receipt.clone())).await?.is_none() {
+                return Ok(());
+            }
             warn!(event.id = %event.id, attempts = job.attempts, "event not described: {failure}");
             let reason = match failure.kind {
                 DescribeFailure::Timeout => StatusReason::Timeout,
@@ -471,6 +486,34 @@ async fn finish(
         }
     }
     Ok(())
+}
+
+/// Stores what came of a call. It may have been paid for: a database that is away for a moment must not make it be asked
+/// again, and when the event is gone, with its receipts, the cost counts all the same; `None` then.
+async fn kept<T, F: Future<Output = Result<T, DbError>>>(
+    deps: &Deps,
+    receipt: &Analysis,
+    store: impl Fn() -> F,
+) -> Result<Option<T>, EngineError> {
+    let mut pauses = STORE_PAUSES_S.into_iter();
+    loop {
+        match store().await {
+            Ok(done) => return Ok(Some(done)),
+            Err(DbError::NotFound { .. }) => {
+                if let Some(usd) = receipt.cost.filter(|usd| *usd > 0.0) {
+                    deps.db.ai_spent_add(receipt.finished_at.unwrap_or(receipt.created_at), usd).await?;
+                }
+                return Ok(None);
+            }
+            Err(e) => match pauses.next() {
+                Some(seconds) if e.class() == ErrorClass::Unavailable => {
+                    warn!(event.id = %receipt.event_id, "an answer could not be stored yet: {}", chain(&e));
+                    sleep(Duration::from_secs(seconds)).await;
+                }
+                _ => return Err(e.into()),
+            },
+        }
+    }
 }
 
 /// Whether the event's own description is still to be tried.

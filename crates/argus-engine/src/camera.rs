@@ -202,7 +202,8 @@ impl Task {
                 break (abandon, done);
             }
         };
-        self.finish_events(abandon).await;
+        // What was left to go on beside a later feed ends here.
+        self.finish_events(&Next::End { abandon, done: None }).await;
         if let Some(done) = done {
             // Whoever asked may have stopped waiting.
             let _ = done.send(());
@@ -235,7 +236,7 @@ impl Task {
     /// Runs capture until something ends it.
     async fn capture(&mut self) -> Next {
         self.state(CameraState::of(CameraStatus::Starting)).await;
-        let OpenFeed { mut stream, handle } = self.deps.feeds.open(self.plan());
+        let OpenFeed { mut stream, handle } = self.deps.feeds.open(plan(&self.camera));
         lock(&self.live).feed = Some(Arc::clone(&handle));
         let next = loop {
             tokio::select! {
@@ -244,7 +245,7 @@ impl Task {
                     Some(Command::Configure { camera, taken }) => {
                         let reopen = self.configure(*camera);
                         // Also when it is about to end: nothing that comes in from now on is shown under the old mask.
-                        handle.retune(&self.plan());
+                        handle.retune(&plan(&self.camera));
                         // Whoever asked may have stopped waiting.
                         let _ = taken.send(());
                         if reopen {
@@ -289,7 +290,7 @@ impl Task {
         }
         // Side by side: what is in memory stays until the events have their pictures, and their clips end with the stream.
         let stopped = tokio::time::timeout(STOP_WAIT, handle.stop());
-        let (stopped, ()) = tokio::join!(stopped, self.finish_events(matches!(next, Next::End { abandon: true, .. })));
+        let (stopped, ()) = tokio::join!(stopped, self.finish_events(&next));
         if stopped.is_err() {
             warn!(camera.id = %self.camera.id, "capture does not end; it is left to itself");
         }
@@ -299,18 +300,6 @@ impl Task {
         live.frames_before += handle.frames();
         drop(live);
         next
-    }
-
-    fn plan(&self) -> FeedPlan {
-        let config = &self.camera.config;
-        FeedPlan {
-            camera_id: self.camera.id,
-            source: config.source.clone(),
-            analysis_rate: config.motion_enabled.then_some(config.frame_rate),
-            // The pictures are chosen at most `FRAMES_AFTER` from the start; a second or two pass until that is done.
-            keep: Duration::from_secs(config.pre_roll_s.into()).max(FRAMES_AFTER) + Duration::from_secs(4),
-            privacy: config.privacy(),
-        }
     }
 
     /// Takes a new configuration; true when the feed must be built anew for it.
@@ -506,14 +495,15 @@ impl Task {
         }
     }
 
-    /// Waits for the events' tasks, up to a limit.
-    async fn finish_events(&mut self, abandon: bool) {
-        if abandon {
+    /// Waits for the events' tasks, up to a limit. Those that take longer are given up when the camera ends, and go on
+    /// beside the next feed when it does not.
+    async fn finish_events(&mut self, next: &Next) {
+        if let Next::End { abandon: true, .. } = next {
             self.abandon_open();
             self.give_up.cancel();
         }
         self.events.close();
-        if tokio::time::timeout(STOP_WAIT, self.events.wait()).await.is_err() {
+        if tokio::time::timeout(STOP_WAIT, self.events.wait()).await.is_err() && matches!(next, Next::End { .. }) {
             warn!(camera.id = %self.camera.id, "events were not finished in time; the next start finishes them");
             self.give_up.cancel();
         }
@@ -526,6 +516,19 @@ fn is_lost(status: CameraStatus) -> bool {
     matches!(status, CameraStatus::Offline | CameraStatus::Error)
 }
 
+/// What a camera asks of its feed.
+fn plan(camera: &Camera) -> FeedPlan {
+    let config = &camera.config;
+    FeedPlan {
+        camera_id: camera.id,
+        source: config.source.clone(),
+        analysis_rate: config.motion_enabled.then_some(config.frame_rate),
+        // The pictures are chosen at most `FRAMES_AFTER` from the start; a second or two pass until that is done.
+        keep: Duration::from_secs(config.pre_roll_s.into()).max(FRAMES_AFTER) + Duration::from_secs(4),
+        privacy: config.privacy(),
+    }
+}
+
 fn analysis_differs(old: &CameraConfig, new: &CameraConfig) -> bool {
     old.motion_sensitivity != new.motion_sensitivity
         || old.frame_rate != new.frame_rate
@@ -534,8 +537,17 @@ fn analysis_differs(old: &CameraConfig, new: &CameraConfig) -> bool {
         || old.episode_rules() != new.episode_rules()
 }
 
+/// What is to be hidden is hidden at once, however busy the camera's task is: what it stores from here on is covered.
+fn hide(slot: &Slot, camera: &Camera) {
+    let live = lock(&slot.live);
+    if let Some(feed) = &live.feed {
+        feed.retune(&FeedPlan { privacy: camera.config.privacy(), ..plan(&live.camera) });
+    }
+}
+
 /// Tells a camera's task its new configuration and waits, for a limited time, until that acts.
 pub(crate) async fn configure(slot: &Slot, camera: &Camera) {
+    hide(slot, camera);
     let (taken, acts) = oneshot::channel();
     let command = Command::Configure { camera: Box::new(camera.clone()), taken };
     if slot.commands.send(command).await.is_err() {

@@ -147,6 +147,15 @@ impl Media {
         }
     }
 
+    /// Whether a file is there.
+    pub(crate) async fn has(&self, key: &str) -> Result<bool, EngineError> {
+        match self.store.head(&path(key)).await {
+            Ok(_) => Ok(true),
+            Err(object_store::Error::NotFound { .. }) => Ok(false),
+            Err(e) => Err(failed(key)(e)),
+        }
+    }
+
     /// Every key below a prefix, with the size of its file.
     pub(crate) async fn list(&self, prefix: &str) -> Result<Vec<(String, u64)>, EngineError> {
         let found = self.store.list(Some(&path(prefix)));

@@ -1,14 +1,13 @@
 //! What a start finds after a crash, and how it is put right before anything new begins.
 
 use argus_core::CameraId;
-use argus_core::event::DescriptionStatus;
 use argus_core::media::{event_prefix, frame_key};
 use argus_db::{ClipState, EventChange, FramesState, UnfinishedEvent};
 use tracing::info;
 
 use crate::Deps;
 use crate::error::EngineError;
-use crate::sweep::{Named, media_in};
+use crate::sweep::{Named, awaits_description, is_ours, media_in};
 
 /// Closes open events, ends half-done media and frees leased jobs.
 pub(crate) async fn run(deps: &Deps) -> Result<(), EngineError> {
@@ -21,23 +20,16 @@ pub(crate) async fn run(deps: &Deps) -> Result<(), EngineError> {
     if calls > 0 || jobs > 0 || !unfinished.is_empty() {
         info!(events = unfinished.len(), jobs, calls, "resuming what the last run left unfinished");
     }
+    let is_ours = is_ours(deps).await?;
     for event in unfinished {
-        finish(deps, &event).await?;
+        finish(deps, &event, is_ours).await?;
     }
     Ok(())
 }
 
-async fn finish(deps: &Deps, left: &UnfinishedEvent) -> Result<(), EngineError> {
+/// Ends one event. `is_ours`: what lies in the media store is what the rows speak of, and may be told from it.
+async fn finish(deps: &Deps, left: &UnfinishedEvent, is_ours: bool) -> Result<(), EngineError> {
     let event = &left.event;
-    let prefix = event_prefix(event.camera_id, event.id, event.timestamp);
-    let (found, strays) = media_in(&prefix, deps.media.list(&prefix).await?, &Named::of(event));
-    // Pictures that are not kept lie there until the event is described.
-    let awaits = event.description_status == DescriptionStatus::Pending;
-    for key in strays {
-        if !(awaits && event.frames.iter().any(|frame| frame_key(&prefix, frame.index) == key)) {
-            deps.media.delete(&key).await?;
-        }
-    }
     let mut changes = Vec::new();
     if event.ended_at.is_none() {
         changes.push(EventChange::Closed {
@@ -53,17 +45,29 @@ async fn finish(deps: &Deps, left: &UnfinishedEvent) -> Result<(), EngineError> 
     if left.frames == FramesState::Pending {
         changes.push(EventChange::Frames(Vec::new()));
     }
-    // A picture may have been replaced after its size was noted.
-    changes.push(EventChange::Found(found));
+    if is_ours {
+        let prefix = event_prefix(event.camera_id, event.id, event.timestamp);
+        let (found, strays) = media_in(&prefix, deps.media.list(&prefix).await?, &Named::of(event));
+        // Pictures that are not kept lie there until the event is described.
+        let awaits = awaits_description(deps, event.id).await?;
+        for key in strays {
+            if !(awaits && event.frames.iter().any(|frame| frame_key(&prefix, frame.index) == key)) {
+                deps.media.delete(&key).await?;
+            }
+        }
+        // A picture may have been replaced after its size was noted.
+        changes.push(EventChange::Found(found));
+    }
     deps.db.event_change(event.id, changes, deps.clock.now()).await?;
     Ok(())
 }
 
 /// Finishes what was left of one camera's events, whose tasks have ended without doing so.
 pub(crate) async fn camera(deps: &Deps, id: CameraId) -> Result<(), EngineError> {
+    let is_ours = is_ours(deps).await?;
     for left in deps.db.events_unfinished().await? {
         if left.event.camera_id == id {
-            finish(deps, &left).await?;
+            finish(deps, &left, is_ours).await?;
             deps.db.job_ready(left.event.id, None, deps.clock.now()).await?;
         }
     }

@@ -18,6 +18,7 @@ use tracing::{debug, error, info, warn};
 
 use crate::Deps;
 use crate::error::EngineError;
+use crate::sweep::is_ours;
 
 /// The contract's pace.
 const EVERY: Duration = Duration::from_secs(3600);
@@ -139,6 +140,10 @@ async fn make_room(deps: &Deps, rules: &Retention, now: Timestamp) -> Result<(),
     let excess = rules.excess_bytes(&stock);
     let mut all = Expired::default();
     while all.bytes < excess {
+        // While what was taken away already cannot be removed, taking more frees nothing.
+        if deps.db.trash(String::new(), AT_ONCE).await?.len() >= usize::try_from(AT_ONCE).unwrap_or(1) {
+            break;
+        }
         let gone = deps.db.media_expire_oldest(excess - all.bytes, AT_ONCE, now).await?;
         if gone.events == 0 {
             break;
@@ -195,8 +200,13 @@ pub(crate) async fn empty_trash(deps: &Deps) -> Result<(), EngineError> {
 
 /// How storing media is doing.
 pub(crate) async fn health(deps: &Deps) -> ComponentHealth {
-    if let Err(e) = deps.media.top_folders().await {
-        return ComponentHealth::new(ComponentStatus::Down, chain(&e));
+    match is_ours(deps).await {
+        Ok(true) => {}
+        Ok(false) => {
+            let detail = "the media store holds nothing of what events name: is its disk mounted?";
+            return ComponentHealth::new(ComponentStatus::Down, detail);
+        }
+        Err(e) => return ComponentHealth::new(ComponentStatus::Down, chain(&e)),
     }
     let fault = deps.media.fault();
     if let Some(fault) = fault.as_ref().filter(|fault| !fault.is_full) {

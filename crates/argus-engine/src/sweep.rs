@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use argus_core::event::{DescriptionStatus, Event};
+use argus_core::event::Event;
 use argus_core::media::{camera_prefix, clip_key, event_prefix, frame_key, thumbnail_key};
 use argus_core::{CameraId, EventId, Timestamp, chain};
 use argus_db::{EventChange, MediaFound, MediaRow};
@@ -24,6 +24,8 @@ const EVERY: Duration = Duration::from_secs(24 * 3600);
 const AGAIN: Duration = Duration::from_secs(300);
 /// Events looked at together.
 const AT_ONCE: u32 = 200;
+/// Events whose files tell whether a store without a mark is ours.
+const SAMPLE: u32 = 20;
 
 /// Sweeps at the start and then once a day, until the server stops.
 pub(crate) async fn run(deps: Arc<Deps>, started: Timestamp) {
@@ -48,12 +50,11 @@ pub(crate) async fn run(deps: Arc<Deps>, started: Timestamp) {
 
 /// One sweep; false when the media store does not look like ours.
 async fn sweep(deps: &Deps, started: Timestamp) -> Result<bool, EngineError> {
-    let folders = deps.media.top_folders().await?;
-    if folders.is_empty() && deps.db.media_bytes().await? > 0 {
-        // An empty mount point must not make every event forget its pictures.
-        warn!("the media folder is empty, though events name files in it: is its disk mounted? Nothing is changed");
+    if !is_ours(deps).await? {
+        warn!("the media store holds nothing of what events name: is its disk mounted? Nothing is changed");
         return Ok(false);
     }
+    let folders = deps.media.top_folders().await?;
     if let Some(folder) = deps.disk.folder()
         && let Err(e) = half_files(folder, started).await
     {
@@ -66,6 +67,29 @@ async fn sweep(deps: &Deps, started: Timestamp) -> Result<bool, EngineError> {
         }
     }
     sweep_rows(deps).await?;
+    Ok(true)
+}
+
+/// Lies in the store once it was found to be ours; empty.
+const MARK: &str = ".argus-store";
+
+/// Whether this is the store that the rows speak of. An empty mount point, and a store that was mixed up with another, must
+/// not make every event forget its pictures. A store without the mark is ours when nothing is expected in it, or when a
+/// file is there of one of the oldest events that name some: what is stored beside a disk that is not mounted is new.
+pub(crate) async fn is_ours(deps: &Deps) -> Result<bool, EngineError> {
+    if deps.media.has(MARK).await? {
+        return Ok(true);
+    }
+    if deps.db.media_bytes().await? > 0 {
+        let mut found = false;
+        for row in deps.db.media_page(None, SAMPLE).await? {
+            found |= !deps.media.list(&event_prefix(row.camera_id, row.id, row.timestamp)).await?.is_empty();
+        }
+        if !found {
+            return Ok(false);
+        }
+    }
+    deps.media.put(MARK, bytes::Bytes::new()).await?;
     Ok(true)
 }
 
@@ -154,10 +178,10 @@ async fn compare(deps: &Deps, row: &MediaRow) -> Result<(), EngineError> {
     Ok(())
 }
 
-/// Whether a description is still to be made: its pictures may lie there without being kept, and so without a name.
-async fn awaits_description(deps: &Deps, id: EventId) -> Result<bool, EngineError> {
-    let event = deps.db.event_get(id).await?;
-    Ok(event.is_some_and(|event| event.description_status == DescriptionStatus::Pending))
+/// Whether a description is still to be made, or made once more: its pictures may lie there without being kept, and so
+/// without a name.
+pub(crate) async fn awaits_description(deps: &Deps, id: EventId) -> Result<bool, EngineError> {
+    Ok(deps.db.job_exists(id).await?)
 }
 
 async fn strays(deps: &Deps, files: Vec<String>) -> Result<(), EngineError> {

@@ -20,6 +20,8 @@ use crate::server::{Reply, Server};
 enum Does {
     Answers,
     Fails(DescribeFailure),
+    /// Takes money and fails.
+    FailsFor(f64),
     /// So many seconds, and fails then.
     Takes(u64),
     /// Until its budget is used up, as a good provider does.
@@ -75,6 +77,7 @@ impl Provider for Fake {
                 Ok(Description { text: format!("Said by {}.", self.name), confidence: None, objects: vec![] })
             }
             Does::Fails(kind) => fail(kind),
+            Does::FailsFor(_) => fail(DescribeFailure::InvalidAnswer),
             Does::Takes(seconds) => {
                 tokio::time::sleep(Duration::from_secs(seconds)).await;
                 fail(DescribeFailure::ServerError)
@@ -88,6 +91,7 @@ impl Provider for Fake {
         let record = CallRecord {
             provider_name: Some(self.name.into()),
             prompt: format!("prompt of {}", self.name),
+            cost: if let Does::FailsFor(usd) = does { Some(usd) } else { None },
             ..CallRecord::default()
         };
         DescribeOutcome { record, result }
@@ -122,6 +126,18 @@ async fn the_first_that_answers_has_the_word() {
     );
     assert_eq!(outcome.record.fallback_path[0].message, "as told");
     assert_eq!([a.calls(), b.calls(), c.calls(), d.calls()], [1, 1, 1, 0]);
+}
+
+#[tokio::test]
+async fn what_failed_calls_cost_is_counted() {
+    let (a, b) = (Fake::new("a", Does::FailsFor(0.5)), Fake::new("b", Does::FailsFor(0.25)));
+    let free = Fake::new("c", Does::Answers);
+    let outcome = chain(&[&a, &b, &free], &clock()).describe(&request(1)).await;
+    assert_eq!((outcome.result.is_ok(), outcome.record.cost), (true, Some(0.75)));
+    let outcome = chain(&[&a, &b], &clock()).describe(&request(1)).await;
+    assert_eq!((outcome.result.is_ok(), outcome.record.cost), (false, Some(0.75)));
+    let outcome = chain(&[&free], &clock()).describe(&request(1)).await;
+    assert_eq!(outcome.record.cost, None);
 }
 
 #[tokio::test]

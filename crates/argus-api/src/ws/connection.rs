@@ -157,6 +157,8 @@ impl Connection {
                         return End::Gone;
                     }
                 }
+                // A long past of which little concerns takes many pages, and others are heard between them.
+                () = std::future::ready(()), if self.may_read() && self.cursor < *news.borrow() => {}
                 changed = news.changed(), if self.may_read() => {
                     if changed.is_err() {
                         return End::Close(CloseCode::Away, "the server stops");
@@ -173,12 +175,9 @@ impl Connection {
 
     /// Reads what the journal has behind the cursor.
     async fn read_on(&mut self, news: &mut watch::Receiver<i64>) -> Result<(), End> {
-        // A long past of which little concerns takes many pages.
-        while self.may_read() && !self.shared.state.shutdown.is_cancelled() {
-            let newest = *news.borrow_and_update();
-            if newest <= self.cursor {
-                return Ok(());
-            }
+        let newest = *news.borrow_and_update();
+        if self.may_read() && newest > self.cursor {
+            let before = self.cursor;
             let found = match self.shared.state.db.journal_tail(self.cursor, READ_AT_ONCE).await {
                 Ok(found) => found,
                 Err(failure) => {
@@ -188,6 +187,11 @@ impl Connection {
             };
             // An empty answer holds everything up to the newest number known before it was read: the rest is gone.
             self.cursor = found.last().map_or(newest, |last| last.seq).max(self.cursor);
+            // What expired while a replay was under way is a gap, and is told as one: by the next connection.
+            if before < self.replay_to && self.is_cut_off(before).await {
+                self.waiting.clear();
+                return Err(End::Close(CloseCode::Again, "messages have expired: come back with after"));
+            }
             for entry in found.into_iter().filter(|e| self.audience.gets(e)) {
                 self.waiting_bytes += entry.text.len();
                 self.waiting.push_back(entry);
@@ -199,6 +203,15 @@ impl Connection {
             }
         }
         Ok(())
+    }
+
+    /// Whether something behind this number is no longer kept.
+    async fn is_cut_off(&self, seq: i64) -> bool {
+        match self.shared.state.db.journal_bounds().await {
+            Ok(bounds) => bounds.oldest > seq + 1,
+            // Then nobody knows: as for a gap, the reader asks anew.
+            Err(_) => true,
+        }
     }
 
     /// Puts the next frame where the socket takes it from; it was found ready before.

@@ -87,6 +87,10 @@ on_both! {
         assert!(matches!(renew(&t.db, 2, 3, 1500).await, Refreshed::Good(..)));
         assert_eq!(rows(&t, "refresh_token").await, 2);
         assert_eq!(t.db.session_list(ada.id, 1, 10, at(2500)).await.unwrap().total, 0);
+        let bob = add(&t.db, "bob", Role::Admin, 2000).await;
+        open(&t.db, &bob, 9, 2000).await;
+        assert_eq!((t.db.sessions_expire(at(2500)).await.unwrap(), rows(&t, "session").await), (1, 1));
+        assert_eq!(rows(&t, "refresh_token").await, 1);
     }
 
     async fn the_eleventh_session_ends_the_longest_idle(t) {
