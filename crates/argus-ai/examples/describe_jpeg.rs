@@ -69,33 +69,37 @@ async fn main() -> anyhow::Result<()> {
     providers.push(Arc::new(Builtin::new()));
 
     let outcome = Chain::new(providers, Arc::new(Wall))
-        .describe(&DescribeRequest {
-            frames: vec![DescribeFrame {
-                index: 0,
-                offset_ms: 0,
-                sha256: Sha256::digest(&jpeg).iter().map(|b| format!("{b:02x}")).collect(),
-                jpeg: jpeg.into(),
-                width,
-                height,
-            }],
-            facts: EventFacts {
-                camera_name: args.jpeg.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
-                started_at: Wall.now(),
-                duration_ms: Some(0),
-                detection_type: DetectionType::Motion,
-                zones: vec![],
-                area: None,
-                largest_ratio: None,
-                first_center: None,
-                last_center: None,
-                confidence: 50,
+        .describe(
+            &DescribeRequest {
+                frames: vec![DescribeFrame {
+                    index: 0,
+                    offset_ms: 0,
+                    sha256: Sha256::digest(&jpeg).iter().map(|b| format!("{b:02x}")).collect(),
+                    jpeg: jpeg.into(),
+                    width,
+                    height,
+                }],
+                facts: EventFacts {
+                    camera_name: args.jpeg.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+                    started_at: Wall.now(),
+                    duration_ms: Some(0),
+                    detection_type: DetectionType::Motion,
+                    zones: vec![],
+                    area: None,
+                    largest_ratio: None,
+                    first_center: None,
+                    last_center: None,
+                    confidence: 50,
+                },
+                instruction: args.instruction,
+                language: args.language,
+                timezone: "UTC".into(),
+                mode: AnalysisMode::SingleFrame,
+                choice: ProviderChoice::default(),
+                within: std::time::Duration::from_secs(240),
             },
-            instruction: args.instruction,
-            language: args.language,
-            timezone: "UTC".into(),
-            mode: AnalysisMode::SingleFrame,
-            choice: ProviderChoice::default(),
-        })
+            &argus_core::call::Unbooked,
+        )
         .await;
 
     for step in &outcome.record.fallback_path {

@@ -403,6 +403,7 @@ mod tests {
             timezone: "UTC".into(),
             mode: argus_core::camera::AnalysisMode::MultiFrame,
             choice: argus_core::describe::ProviderChoice::default(),
+            within: std::time::Duration::from_secs(240),
         };
         let outcome = Builtin::new().call(&request, Duration::ZERO).await;
         let description = outcome.result.unwrap();

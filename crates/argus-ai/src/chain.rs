@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use argus_core::Clock;
+use argus_core::call::Ledger;
 use argus_core::describe::{
-    CallRecord, DescribeError, DescribeFailure, DescribeOutcome, DescribeRequest, FallbackStep, ProviderInfo,
+    CallRecord, DescribeError, DescribeFailure, DescribeOutcome, DescribeRequest, FallbackStep, ProviderInfo, Resend,
 };
 use argus_core::event::StatusReason;
 use argus_core::ports::Describer;
+use argus_core::provider::{ProviderTest, StoredProvider};
 use async_trait::async_trait;
 
 use crate::breaker::{Admission, Breaker};
@@ -113,7 +115,7 @@ impl Describer for Chain {
         self.links.iter().map(info).collect()
     }
 
-    async fn describe(&self, request: &DescribeRequest) -> DescribeOutcome {
+    async fn describe(&self, request: &DescribeRequest, _ledger: &dyn Ledger) -> DescribeOutcome {
         let begun = tokio::time::Instant::now();
         let mut path: Vec<FallbackStep> = Vec::new();
         // The failed call whose record becomes the outcome's when all fail, and its step in the path.
@@ -160,6 +162,24 @@ impl Describer for Chain {
         // The last call is among them.
         outcome.record.cost = wasted;
         outcome
+    }
+
+    async fn test(&self, provider: &StoredProvider, _ledger: &dyn Ledger) -> ProviderTest {
+        ProviderTest {
+            success: false,
+            message: "cannot be tried".to_owned(),
+            error_kind: Some(DescribeFailure::ServerError),
+            model: provider.config.model.clone(),
+            models: Vec::new(),
+            description: None,
+            latency_ms: 0,
+            tokens_used: None,
+            cost: None,
+        }
+    }
+
+    async fn resend(&self, _call: &Resend, _ledger: &dyn Ledger) -> DescribeOutcome {
+        all_failed(Vec::new(), None, None)
     }
 }
 

@@ -48,7 +48,8 @@
 //!         timezone: "UTC".into(),
 //!         mode: AnalysisMode::MultiFrame,
 //!         choice: ProviderChoice::default(),
-//!     })
+//!         within: std::time::Duration::from_secs(240),
+//!     }, &argus_core::call::Unbooked)
 //!     .await;
 //! assert_eq!(
 //!     outcome.result.map(|d| d.text).as_deref(),
@@ -70,6 +71,7 @@ mod prices;
 mod prompt;
 mod provider;
 mod text;
+mod vendor;
 
 pub use builtin::{BUILTIN_KIND, BUILTIN_MODEL, Builtin, first_sentence};
 pub use chain::{Chain, DEFAULT_DEADLINE};

@@ -173,6 +173,7 @@ mod tests {
             timezone: "Europe/Berlin".into(),
             mode: AnalysisMode::MultiFrame,
             choice: ProviderChoice::default(),
+            within: std::time::Duration::from_secs(240),
         }
     }
 

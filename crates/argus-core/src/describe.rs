@@ -75,6 +75,8 @@ pub struct DescribeRequest {
     pub mode: AnalysisMode,
     /// Who may be asked.
     pub choice: ProviderChoice,
+    /// The whole of it, all providers together.
+    pub within: Duration,
 }
 
 /// Who may be asked; the default is everybody.
@@ -84,6 +86,33 @@ pub struct ProviderChoice {
     pub only: Option<String>,
     /// A limit that is used up: nobody who costs.
     pub spent: Option<StatusReason>,
+    /// In which order.
+    pub order: ProviderOrder,
+}
+
+/// In which order providers are asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ProviderOrder {
+    /// As their priorities say.
+    #[default]
+    Priority,
+    /// Those that cost least first, by what this question would cost; ties by priority.
+    Cheapest,
+}
+
+/// An earlier request, to be sent again exactly as it was.
+#[derive(Clone, Debug)]
+pub struct Resend {
+    /// To whom.
+    pub provider: ProviderId,
+    /// The model, which must still be the provider's.
+    pub model: String,
+    /// The whole text.
+    pub prompt: String,
+    /// What was sent beside prompt and pictures.
+    pub parameters: serde_json::Map<String, serde_json::Value>,
+    /// The pictures as they were sent, in order.
+    pub frames: Vec<DescribeFrame>,
 }
 
 /// What is known of a provider before it is asked.
@@ -207,6 +236,8 @@ pub struct CallRecord {
     pub fallback_path: Vec<FallbackStep>,
     /// The answer as it came, at most 65536 characters.
     pub raw_answer: Option<String>,
+    /// The budget that kept somebody from being asked.
+    pub unpaid: Option<StatusReason>,
 }
 
 /// How a call ended, with its record.

@@ -87,6 +87,10 @@ id! {
     SessionId,
     /// Names an AI provider.
     ProviderId,
+    /// Names one call to an AI provider.
+    CallId,
+    /// Names a UniFi Protect controller.
+    ControllerId,
     /// Shared by events of different cameras that belong together.
     GroupId,
     /// Names a notification.

@@ -24,7 +24,9 @@
 pub mod api_key;
 pub mod budget;
 pub mod calendar;
+pub mod call;
 pub mod camera;
+pub mod controller;
 pub mod describe;
 pub mod episode;
 mod error;
@@ -38,6 +40,7 @@ pub mod notification;
 mod picture;
 pub mod ports;
 mod privacy;
+pub mod provider;
 pub mod retention;
 pub mod schedule;
 mod secret;
@@ -46,11 +49,15 @@ pub mod status;
 pub mod storage;
 mod text;
 mod time;
+pub mod usage;
 pub mod user;
 pub mod zone;
 
 pub use error::{Classify, ErrorClass, Faults, Invalid, chain};
-pub use id::{AnalysisId, ApiKeyId, CameraId, EventId, GroupId, NotificationId, ProviderId, SessionId, UserId};
+pub use id::{
+    AnalysisId, ApiKeyId, CallId, CameraId, ControllerId, EventId, GroupId, NotificationId, ProviderId, SessionId,
+    UserId,
+};
 pub use picture::{LumaPlane, Picture};
 pub use privacy::PrivacyMask;
 pub use secret::Secret;

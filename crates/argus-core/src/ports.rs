@@ -1,5 +1,11 @@
 //! The seams: what the engine and the API ask of cameras, describers and of each other.
 
+mod ai;
+mod protect;
+
+pub use ai::{AiControl, LiveProvider, PictureQuestion, ProviderEdit, Reproduced};
+pub use protect::{ControllerCamera, ControllerControl, ControllerEdit, LiveController};
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,13 +14,17 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use serde::Serialize;
 
+use crate::call::Ledger;
 use crate::camera::{Camera, CameraConfig, Source};
-use crate::describe::{DescribeOutcome, DescribeRequest, ProviderInfo, Reanalysed, Reanalysis};
+use crate::describe::{DescribeOutcome, DescribeRequest, ProviderInfo, Reanalysed, Reanalysis, Resend};
 use crate::figures::Figures;
+use crate::provider::{
+    KindInfo, Prices, ProviderCapabilities, ProviderConfig, ProviderHealth, ProviderTest, StoredProvider,
+};
 use crate::settings::{Settings, StoredSettings};
 use crate::status::{CameraLive, CameraState, FaultKind};
 use crate::storage::StorageReport;
-use crate::{CameraId, Classify, ErrorClass, EventId, Faults, Invalid, Picture, PrivacyMask, Timestamp};
+use crate::{CameraId, Classify, ErrorClass, EventId, Faults, Invalid, Picture, PrivacyMask, ProviderId, Timestamp};
 
 /// Opens cameras. The real one is argus-capture's; tests may have their own.
 #[async_trait]
@@ -230,8 +240,47 @@ pub trait Describer: Send + Sync {
     /// Everybody who may be asked, in the order in which they are.
     fn providers(&self) -> Vec<ProviderInfo>;
 
-    /// Describes; the outcome holds everything for the receipt, also after a failure.
-    async fn describe(&self, request: &DescribeRequest) -> DescribeOutcome;
+    /// Describes; the outcome holds everything for the receipt, also after a failure. Every call that goes out is booked
+    /// in the ledger first.
+    async fn describe(&self, request: &DescribeRequest, ledger: &dyn Ledger) -> DescribeOutcome;
+
+    /// What each kind of provider needs and can do, `configured` by the present providers.
+    fn kinds(&self) -> Vec<KindInfo> {
+        Vec::new()
+    }
+
+    /// Refuses a provider that cannot be asked: an address that is none, a key that is missing.
+    ///
+    /// # Errors
+    /// Every field that breaks a rule.
+    fn check(&self, _config: &ProviderConfig) -> Result<(), Faults> {
+        Ok(())
+    }
+
+    /// Asks these from now on, the enabled ones by priority. What is known of the health of one that is still there and
+    /// is reached as before stays.
+    fn configure(&self, _providers: &[StoredProvider]) {}
+
+    /// How a provider is doing.
+    fn health(&self, _id: ProviderId) -> ProviderHealth {
+        ProviderHealth::UNKNOWN
+    }
+
+    /// What a provider of this configuration can take and give.
+    fn capabilities(&self, _config: &ProviderConfig) -> ProviderCapabilities {
+        ProviderCapabilities { max_images: 0, image_formats: Vec::new(), json_output: false }
+    }
+
+    /// The prices that count for it: those set by hand, else those of the price table; local kinds are free.
+    fn prices(&self, config: &ProviderConfig) -> Prices {
+        config.prices.unwrap_or_default()
+    }
+
+    /// Tries a provider, enabled or not, with a built-in picture.
+    async fn test(&self, provider: &StoredProvider, ledger: &dyn Ledger) -> ProviderTest;
+
+    /// Sends an earlier request again, exactly as it was.
+    async fn resend(&self, call: &Resend, ledger: &dyn Ledger) -> DescribeOutcome;
 }
 
 /// A change of a camera's configuration, computed inside the transaction that stores it, so that two callers at once do

@@ -222,13 +222,14 @@ async fn work(deps: &Deps, job: &Job) -> Result<(), EngineError> {
         timezone: settings.general.timezone.clone(),
         mode: if frames.len() > 1 { AnalysisMode::MultiFrame } else { AnalysisMode::SingleFrame },
         frames,
-        choice: ProviderChoice { only: how.provider, spent },
+        choice: ProviderChoice { only: how.provider, spent, ..ProviderChoice::default() },
+        within: DEADLINE,
     };
     let receipt = begun(deps, job, &request).await?;
     let outcome = if no_picture {
         failed(DescribeFailure::InvalidAnswer, "no stored picture could be read".into())
     } else {
-        match tokio::time::timeout(DEADLINE, deps.describer.describe(&request)).await {
+        match tokio::time::timeout(DEADLINE, deps.describer.describe(&request, &argus_core::call::Unbooked)).await {
             Ok(outcome) => outcome,
             Err(_elapsed) => failed(DescribeFailure::Timeout, format!("no answer within {} s", DEADLINE.as_secs())),
         }

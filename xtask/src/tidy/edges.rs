@@ -23,17 +23,32 @@ const fn rule(name: &'static str, may_know: &'static [&'static str], never: &'st
 /// Whatever touches the world outside the process; argus-core decides, others act.
 const WORLD: &[&str] = &["tokio", "diesel", "actix-web", "gstreamer", "reqwest", "object_store", "async-openai"];
 /// Cameras and vendors, which the engine and the API see through ports alone.
-const BEHIND_PORTS: &[&str] = &["gstreamer", "async-openai", "argus-capture", "argus-ai"];
+const BEHIND_PORTS: &[&str] = &["gstreamer", "async-openai", "argus-capture", "argus-protect", "argus-ai"];
 
 const ALL: &[&str] = &[
     "argus-core",
     "argus-motion",
     "argus-capture",
     "argus-db",
+    "argus-protect",
     "argus-ai",
     "argus-engine",
     "argus-api",
     "argus-server",
+];
+
+const TESTS: &[&str] = &[
+    "argus-core",
+    "argus-motion",
+    "argus-capture",
+    "argus-db",
+    "argus-protect",
+    "argus-ai",
+    "argus-engine",
+    "argus-api",
+    "argus-server",
+    "argus-ai-sim",
+    "argus-protect-sim",
 ];
 
 const RULES: &[Rule] = &[
@@ -41,11 +56,15 @@ const RULES: &[Rule] = &[
     Rule { name: "argus-motion", may_know: &["argus-core"], never: WORLD, only: Some(&["thiserror"]) },
     rule("argus-capture", &["argus-core", "argus-motion"], &["diesel", "actix-web", "async-openai"]),
     rule("argus-db", &["argus-core"], &["actix-web", "gstreamer", "async-openai", "reqwest"]),
+    rule("argus-protect", &["argus-core"], &["diesel", "actix-web", "gstreamer", "async-openai"]),
     rule("argus-ai", &["argus-core"], &["diesel", "actix-web", "gstreamer"]),
     rule("argus-engine", &["argus-core", "argus-db", "argus-motion"], &["gstreamer", "async-openai", "actix-web"]),
     rule("argus-api", &["argus-core", "argus-db"], BEHIND_PORTS),
     rule("argus-server", ALL, &[]),
-    rule("argus-tests", ALL, &[]),
+    // Fakes of what cannot be had: they know nothing of Argus, or they would only agree with it.
+    rule("argus-ai-sim", &[], &[]),
+    rule("argus-protect-sim", &[], &[]),
+    rule("argus-tests", TESTS, &[]),
     rule("xtask", &[], WORLD),
 ];
 

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use argus_ai::{Builtin, Chain, OpenAi, OpenAiConfig, OpenAiKind, Provider};
+use argus_core::call::Unbooked;
 use argus_core::describe::{
     CallRecord, DescribeError, DescribeFailure, DescribeOutcome, DescribeRequest, Description, FallbackStep,
 };
@@ -117,7 +118,7 @@ async fn the_first_that_answers_has_the_word() {
     let b = Fake::new("b", Does::Fails(DescribeFailure::Unauthorized));
     let c = Fake::new("c", Does::Answers);
     let d = Fake::new("d", Does::Answers);
-    let outcome = chain(&[&a, &b, &c, &d], &clock()).describe(&request(1)).await;
+    let outcome = chain(&[&a, &b, &c, &d], &clock()).describe(&request(1), &Unbooked).await;
     assert_eq!(outcome.result.unwrap().text, "Said by c.");
     assert_eq!(outcome.record.prompt, "prompt of c");
     assert_eq!(
@@ -132,11 +133,11 @@ async fn the_first_that_answers_has_the_word() {
 async fn what_failed_calls_cost_is_counted() {
     let (a, b) = (Fake::new("a", Does::FailsFor(0.5)), Fake::new("b", Does::FailsFor(0.25)));
     let free = Fake::new("c", Does::Answers);
-    let outcome = chain(&[&a, &b, &free], &clock()).describe(&request(1)).await;
+    let outcome = chain(&[&a, &b, &free], &clock()).describe(&request(1), &Unbooked).await;
     assert_eq!((outcome.result.is_ok(), outcome.record.cost), (true, Some(0.75)));
-    let outcome = chain(&[&a, &b], &clock()).describe(&request(1)).await;
+    let outcome = chain(&[&a, &b], &clock()).describe(&request(1), &Unbooked).await;
     assert_eq!((outcome.result.is_ok(), outcome.record.cost), (false, Some(0.75)));
-    let outcome = chain(&[&free], &clock()).describe(&request(1)).await;
+    let outcome = chain(&[&free], &clock()).describe(&request(1), &Unbooked).await;
     assert_eq!(outcome.record.cost, None);
 }
 
@@ -144,14 +145,14 @@ async fn what_failed_calls_cost_is_counted() {
 async fn when_all_fail_the_record_is_that_of_the_last_call() {
     let a = Fake::new("a", Does::Fails(DescribeFailure::ServerError));
     let b = Fake::new("b", Does::Fails(DescribeFailure::RateLimited));
-    let outcome = chain(&[&a, &b], &clock()).describe(&request(1)).await;
+    let outcome = chain(&[&a, &b], &clock()).describe(&request(1), &Unbooked).await;
     assert_eq!(outcome.result.unwrap_err().kind, DescribeFailure::RateLimited);
     assert_eq!(outcome.record.prompt, "prompt of b");
     assert_eq!(kinds(&outcome.record.fallback_path), [("a", DescribeFailure::ServerError)]);
 
     let nobody = chain(&[], &clock());
     assert!(nobody.is_empty());
-    assert_eq!(nobody.describe(&request(1)).await.result.unwrap_err().kind, DescribeFailure::Unreachable);
+    assert_eq!(nobody.describe(&request(1), &Unbooked).await.result.unwrap_err().kind, DescribeFailure::Unreachable);
 }
 
 #[tokio::test]
@@ -161,10 +162,10 @@ async fn a_breaker_passes_over_and_lets_one_try() {
     let b = Fake::new("b", Does::Answers);
     let chain = chain(&[&a, &b], &time);
     for _ in 0..5 {
-        chain.describe(&request(1)).await;
+        chain.describe(&request(1), &Unbooked).await;
     }
     assert_eq!(a.calls(), 5);
-    let outcome = chain.describe(&request(1)).await;
+    let outcome = chain.describe(&request(1), &Unbooked).await;
     assert_eq!(a.calls(), 5, "asked in spite of its breaker");
     let step = &outcome.record.fallback_path[0];
     assert_eq!((step.error_kind, step.latency_ms), (DescribeFailure::ServerError, 0));
@@ -173,8 +174,8 @@ async fn a_breaker_passes_over_and_lets_one_try() {
 
     a.now_does(Does::Answers);
     time.advance(Duration::from_secs(60));
-    assert_eq!(chain.describe(&request(1)).await.result.unwrap().text, "Said by a.");
-    assert_eq!(chain.describe(&request(1)).await.result.unwrap().text, "Said by a.");
+    assert_eq!(chain.describe(&request(1), &Unbooked).await.result.unwrap().text, "Said by a.");
+    assert_eq!(chain.describe(&request(1), &Unbooked).await.result.unwrap().text, "Said by a.");
     assert_eq!(b.calls(), 6);
 }
 
@@ -183,9 +184,9 @@ async fn when_all_are_passed_over_it_says_so() {
     let a = Fake::new("a", Does::Fails(DescribeFailure::Quota));
     let chain = chain(&[&a], &clock());
     for _ in 0..5 {
-        chain.describe(&request(1)).await;
+        chain.describe(&request(1), &Unbooked).await;
     }
-    let outcome = chain.describe(&request(1)).await;
+    let outcome = chain.describe(&request(1), &Unbooked).await;
     let error = outcome.result.unwrap_err();
     assert_eq!(error.kind, DescribeFailure::Quota);
     assert!(error.message.starts_with("passed over"), "{error}");
@@ -199,8 +200,10 @@ async fn the_deadline_is_for_all_together() {
     let b = Fake::new("b", Does::Answers);
     let mut providers: Vec<Arc<dyn Provider>> = vec![Arc::<Fake>::clone(&a), Arc::<Fake>::clone(&b)];
     let begun = tokio::time::Instant::now();
-    let outcome =
-        Chain::new(providers.clone(), clock()).with_deadline(Duration::from_secs(10)).describe(&request(1)).await;
+    let outcome = Chain::new(providers.clone(), clock())
+        .with_deadline(Duration::from_secs(10))
+        .describe(&request(1), &Unbooked)
+        .await;
     assert_eq!(begun.elapsed(), Duration::from_secs(10));
     assert_eq!(outcome.result.unwrap_err().kind, DescribeFailure::Timeout);
     assert_eq!(outcome.record.prompt, "prompt of a", "the record of the call that was made");
@@ -209,7 +212,8 @@ async fn the_deadline_is_for_all_together() {
 
     // The built-in describer needs no time.
     providers.push(Arc::new(Builtin::new()));
-    let outcome = Chain::new(providers, clock()).with_deadline(Duration::from_secs(10)).describe(&request(1)).await;
+    let outcome =
+        Chain::new(providers, clock()).with_deadline(Duration::from_secs(10)).describe(&request(1), &Unbooked).await;
     assert_eq!(outcome.result.unwrap().text, "Motion on Front door in the zone Path for 8 seconds.");
     assert_eq!(outcome.record.fallback_path.len(), 2);
 }
@@ -218,7 +222,7 @@ async fn the_deadline_is_for_all_together() {
 async fn a_provider_that_ignores_its_budget_is_cut_off() {
     let a = Fake::new("a", Does::Hangs);
     let begun = tokio::time::Instant::now();
-    let outcome = chain(&[&a], &clock()).with_deadline(Duration::from_secs(10)).describe(&request(1)).await;
+    let outcome = chain(&[&a], &clock()).with_deadline(Duration::from_secs(10)).describe(&request(1), &Unbooked).await;
     assert!(begun.elapsed() < Duration::from_secs(11));
     assert_eq!(outcome.result.unwrap_err().kind, DescribeFailure::Timeout);
     assert_eq!(outcome.record.provider_name.as_deref(), Some("a"));
@@ -230,16 +234,16 @@ async fn a_provider_that_was_left_little_time_is_not_blamed() {
     let b = Fake::new("b", Does::TakesItsBudget);
     let chain = chain(&[&a, &b], &clock()).with_deadline(Duration::from_secs(10));
     for _ in 0..5 {
-        let outcome = chain.describe(&request(1)).await;
+        let outcome = chain.describe(&request(1), &Unbooked).await;
         assert_eq!(outcome.result.unwrap_err().kind, DescribeFailure::Timeout);
     }
     assert_eq!((a.calls(), b.calls()), (5, 5));
     // The first one's breaker is open now, so that the other has all the time: from here on it is to blame.
     for _ in 0..5 {
-        chain.describe(&request(1)).await;
+        chain.describe(&request(1), &Unbooked).await;
     }
     assert_eq!((a.calls(), b.calls()), (5, 10));
-    chain.describe(&request(1)).await;
+    chain.describe(&request(1), &Unbooked).await;
     assert_eq!(b.calls(), 10, "its own breaker is open now");
 }
 
@@ -248,10 +252,10 @@ async fn without_pictures_only_those_are_asked_that_need_none() {
     let a = Fake::new("a", Does::Answers);
     let alone = chain(&[&a], &clock());
     assert!(alone.needs_pictures());
-    assert_eq!(alone.describe(&request(0)).await.result.unwrap_err().kind, DescribeFailure::InvalidAnswer);
+    assert_eq!(alone.describe(&request(0), &Unbooked).await.result.unwrap_err().kind, DescribeFailure::InvalidAnswer);
     let with = Chain::new(vec![Arc::<Fake>::clone(&a), Arc::new(Builtin::new())], clock());
     assert!(!with.needs_pictures());
-    let outcome = with.describe(&request(0)).await;
+    let outcome = with.describe(&request(0), &Unbooked).await;
     assert!(outcome.result.is_ok());
     assert_eq!(outcome.record.provider.as_deref(), Some("builtin"));
     assert_eq!(a.calls(), 0);
@@ -271,7 +275,7 @@ async fn real_endpoints_fall_back_to_the_builtin() {
     };
     let chain =
         Chain::new(vec![endpoint("broken", &broken), endpoint("silent", &silent), Arc::new(Builtin::new())], clock());
-    let outcome = chain.describe(&request(2)).await;
+    let outcome = chain.describe(&request(2), &Unbooked).await;
     assert!(outcome.result.is_ok());
     assert_eq!(outcome.record.provider.as_deref(), Some("builtin"));
     assert_eq!(

@@ -46,5 +46,6 @@ fn request(pictures: u8) -> DescribeRequest {
         timezone: "UTC".into(),
         mode: AnalysisMode::MultiFrame,
         choice: ProviderChoice::default(),
+        within: std::time::Duration::from_secs(240),
     }
 }

@@ -1,5 +1,6 @@
 //! A key goes to the endpoint and nowhere else.
 
+use argus_core::call::Unbooked;
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -64,7 +65,7 @@ async fn the_key_is_in_no_outcome_log_or_debug_output() {
         let provider = OpenAi::new(config).unwrap();
         seen += &format!("{provider:?}\n");
         let chain = Chain::new(vec![Arc::new(provider)], Arc::new(ManualClock::new(Timestamp::default())));
-        let outcome = chain.describe(&request(1)).await;
+        let outcome = chain.describe(&request(1), &Unbooked).await;
         seen += &format!("{chain:?} {outcome:?}\n");
         // The endpoint itself did get it; otherwise this test would show nothing.
         assert_eq!(server.asked()[0].headers["authorization"], format!("Bearer {KEY}"));

@@ -73,7 +73,7 @@ impl Describer for Script {
         self.providers.lock().unwrap().clone()
     }
 
-    async fn describe(&self, request: &DescribeRequest) -> DescribeOutcome {
+    async fn describe(&self, request: &DescribeRequest, _ledger: &dyn argus_core::call::Ledger) -> DescribeOutcome {
         self.requests.lock().unwrap().push(request.clone());
         self.gate.acquire().await.unwrap().forget();
         let plain = Answer::Says { text: "A cat.", confidence: Some(80), cost: None };
@@ -94,5 +94,21 @@ impl Describer for Script {
             Answer::Fails(kind) => Err(DescribeError { kind, message: "as told".into(), retry_after: None }),
         };
         DescribeOutcome { record, result }
+    }
+
+    async fn test(
+        &self,
+        _provider: &argus_core::provider::StoredProvider,
+        _ledger: &dyn argus_core::call::Ledger,
+    ) -> argus_core::provider::ProviderTest {
+        unimplemented!("no test of the engine tries a provider")
+    }
+
+    async fn resend(
+        &self,
+        _call: &argus_core::describe::Resend,
+        _ledger: &dyn argus_core::call::Ledger,
+    ) -> DescribeOutcome {
+        unimplemented!("no test of the engine sends a call again")
     }
 }

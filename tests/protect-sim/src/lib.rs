@@ -1,0 +1,1 @@
+//! A fake UniFi Protect controller that real clients accept, for tests.
