@@ -177,6 +177,7 @@ impl Said {
             "context window",
             "prompt is too long",
             "input token count",
+            "maximum prompt length",
             "too many tokens",
         ])
     }
