@@ -4,6 +4,9 @@ use argus_core::Secret;
 
 /// What stands where a key stood.
 const STARS: &str = "***";
+/// Shorter keys are not looked for: local servers are given words such as `x`, and without every `x` nothing is left of
+/// an answer.
+const MIN_KEY: usize = 4;
 
 /// Knows the key, and nothing shows it.
 #[derive(Clone, Debug, Default)]
@@ -11,7 +14,7 @@ pub(super) struct Scrub(Option<Secret>);
 
 impl Scrub {
     pub(super) fn new(key: Option<Secret>) -> Self {
-        Self(key.filter(|k| !k.expose().is_empty()))
+        Self(key.filter(|k| k.expose().len() >= MIN_KEY))
     }
 
     /// The text without the key. To be used before a text is shortened: half a key is a secret, too.
@@ -20,7 +23,10 @@ impl Scrub {
         let clean = text.replace(key.expose(), STARS);
         // In JSON the key's own quotes and backslashes are escaped.
         let escaped = serde_json::Value::from(key.expose()).to_string();
-        clean.replace(escaped.trim_matches('"'), STARS)
+        let clean = clean.replace(escaped.trim_matches('"'), STARS);
+        // In an address everything is that is no letter and no digit.
+        let encoded: String = url::form_urlencoded::byte_serialize(key.expose().as_bytes()).collect();
+        clean.replace(&encoded, STARS)
     }
 }
 
@@ -29,13 +35,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_is_found_in_text_and_in_json() {
+    fn a_key_is_found_in_text_in_json_and_in_addresses() {
         let check = |key: &str, text: &str, expected: &str| {
             assert_eq!(Scrub::new(Some(Secret::new(key))).clean(text), expected);
         };
         check("sk-1", "Bearer sk-1, sk-12", "Bearer ***, ***2");
         check(r#"a"b\c"#, r#"{"message": "a\"b\\c", "x": 1}"#, r#"{"message": "***", "x": 1}"#);
+        check("a+b/c=", "https://x.example/?key=a%2Bb%2Fc%3D&y", "https://x.example/?key=***&y");
         check("", "nothing", "nothing");
+        check("e", "nothing else", "nothing else");
         assert_eq!(Scrub::default().clean("nothing"), "nothing");
     }
 }
