@@ -13,6 +13,7 @@ use argus_core::call::CallPurpose;
 use argus_core::camera::AnalysisMode;
 use argus_core::describe::{Analysis, AnalysisStatus, DescribeFailure, DescribeRequest, ProviderChoice};
 use argus_core::event::{DescriptionStatus, Event, StatusReason};
+use argus_core::provider::ProviderKind;
 use argus_core::route::{Route, route};
 use argus_core::settings::Settings;
 use argus_core::{AnalysisId, Timestamp, chain};
@@ -23,7 +24,8 @@ use tracing::{error, info, warn};
 use crate::Deps;
 use crate::account::{Account, Cause};
 use crate::error::EngineError;
-use outcome::{Attempt, undescribed};
+use crate::reuse;
+use outcome::{Answered, Attempt, undescribed};
 use question::{facts, frames, one_of};
 
 /// A job whose worker says nothing for that long is given to another: longer than any describer may take.
@@ -212,7 +214,8 @@ async fn work(deps: &Deps, job: &Job) -> Result<(), EngineError> {
             return unpaid(deps, job, &event, limit, &settings, LONGEST_PAUSE).await;
         }
     }
-    let camera = deps.db.camera_get(event.camera_id).await?.config;
+    let camera_row = deps.db.camera_get(event.camera_id).await?;
+    let camera = camera_row.config.clone();
     let how = job.asked.as_ref().map(|asked| asked.how.clone()).unwrap_or_default();
     let reading = Instant::now();
     let mut frames = frames(deps, &event).await?;
@@ -231,11 +234,26 @@ async fn work(deps: &Deps, job: &Job) -> Result<(), EngineError> {
         mode: if frames.len() > 1 { AnalysisMode::MultiFrame } else { AnalysisMode::SingleFrame },
         frames,
         choice: ProviderChoice { only: how.provider, spent: way.spent, order: way.order },
-        usual: None,
+        usual: question::usual(deps, &camera_row, &event, &settings).await,
         within: DEADLINE,
+    };
+    let looks = if asked.is_none() { reuse::looks(&settings, &event, &request.frames).await } else { None };
+    let alike = match (&looks, way.reuse) {
+        (Some(looks), Some(_)) => reuse::find(deps, &settings, &event, looks).await?,
+        _ => None,
     };
     let mut attempt = Attempt::new(job, &event, begun, receipt::begun(deps, job, &request).await?);
     attempt.steps.frames_ms = outcome::ms(reading);
+    if let Some(alike) = alike {
+        let answered = Answered {
+            words: reuse::words(&alike, &settings),
+            reason: Some(reuse::reason(&way, &alike.receipt)),
+            mode: request.mode,
+            frames: request.frames.len(),
+            receipt: reuse::receipt(attempt.closed(begun), &alike.receipt),
+        };
+        return outcome::described(deps, job, &event, answered).await;
+    }
     let account = Account::new(
         deps,
         Cause {
@@ -263,6 +281,13 @@ async fn work(deps: &Deps, job: &Job) -> Result<(), EngineError> {
         // Nobody was asked: what is left of the budget was too little for every one.
         deps.db.analysis_forget(attempt.receipt.id).await?;
         return unpaid(deps, job, &event, limit, &settings, back_off(job.attempts)).await;
+    }
+    // The built-in describer does not look at pictures, and vague words help nobody.
+    let has_looked = outcome.record.provider.as_deref() != Some(ProviderKind::Builtin.as_str());
+    if let (Some(looks), true, Ok(words)) = (&looks, has_looked, &outcome.result)
+        && !words.low_confidence
+    {
+        reuse::keep(deps, attempt.receipt.id, looks).await;
     }
     outcome::finish(deps, attempt, request.mode, request.frames.len(), outcome).await
 }

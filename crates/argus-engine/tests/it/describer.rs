@@ -29,6 +29,8 @@ pub(crate) struct Script {
     pub(crate) gate: Semaphore,
     /// Permits to hand over an answer that is settled.
     pub(crate) after: Semaphore,
+    /// Whether nobody answers, whatever is asked.
+    pub(crate) down: std::sync::atomic::AtomicBool,
     /// The most that a call may cost; none: nobody knows.
     pub(crate) estimate: Mutex<Option<f64>>,
     /// Whose row calls name.
@@ -50,6 +52,7 @@ impl Script {
             answers: Mutex::default(),
             gate: Semaphore::new(1_000_000),
             after: Semaphore::new(1_000_000),
+            down: std::sync::atomic::AtomicBool::new(false),
             estimate: Mutex::default(),
             provider_id: Mutex::default(),
             configured: Mutex::default(),
@@ -178,8 +181,10 @@ impl Script {
             Err(other) => return DescribeOutcome { record, result: refused(&format!("{other:?}")) },
         };
         self.gate.acquire().await.unwrap().forget();
+        let is_down = self.down.load(std::sync::atomic::Ordering::Relaxed);
         let plain = Answer::Says { text: "A cat.", confidence: Some(80), cost: None };
         let answer = self.answers.lock().unwrap().pop_front().unwrap_or(plain);
+        let answer = if is_down { Answer::Fails(DescribeFailure::Unreachable) } else { answer };
         let result = match answer {
             Answer::Says { text, confidence, cost } => {
                 record.cost = cost;
