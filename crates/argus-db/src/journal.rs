@@ -234,6 +234,15 @@ fn load(conn: &mut DbConn, after: i64, limit: u32, audience: Option<&Audience>) 
     Ok(query.load(conn)?)
 }
 
+fn message(row: JournalRow) -> Result<Message, DbError> {
+    Ok(Message {
+        seq: row.seq,
+        r#type: parse("journal entry", &row.kind)?,
+        timestamp: Timestamp::from_micros(row.at_us),
+        data: from_json("journal entry", &row.data)?,
+    })
+}
+
 impl Database {
     /// Messages with a number above `after`, oldest first, at most `limit`, of the given types. Messages about an event
     /// that is gone are left out, its `event.deleted` is not.
@@ -259,18 +268,25 @@ impl Database {
         limit: u32,
         audience: Option<Audience>,
     ) -> Result<Vec<Message>, DbError> {
-        self.read(move |c| {
-            load(c, after, limit, audience.as_ref())?
-                .into_iter()
-                .map(|row| {
-                    Ok(Message {
-                        seq: row.seq,
-                        r#type: parse("journal entry", &row.kind)?,
-                        timestamp: Timestamp::from_micros(row.at_us),
-                        data: from_json("journal entry", &row.data)?,
-                    })
-                })
-                .collect()
+        self.read(move |c| load(c, after, limit, audience.as_ref())?.into_iter().map(message).collect()).await
+    }
+
+    /// What the journal holds, and of that the messages above `after` (`None`: above the newest) for one reader, oldest
+    /// first, at most `limit`: both in one state, so that nothing can leave between the two unnoticed. A page that is not
+    /// full holds everything up to the newest number.
+    ///
+    /// # Errors
+    /// `Busy`, `Unavailable`.
+    pub async fn journal_page(
+        &self,
+        after: Option<i64>,
+        limit: u32,
+        audience: Audience,
+    ) -> Result<(JournalBounds, Vec<Message>), DbError> {
+        self.read_snapshot(move |c| {
+            let bounds = bounds(c)?;
+            let rows = load(c, after.unwrap_or(bounds.newest), limit, Some(&audience))?;
+            Ok((bounds, rows.into_iter().map(message).collect::<Result<_, _>>()?))
         })
         .await
     }

@@ -7,7 +7,7 @@ use argus_core::journal::{DeleteReason, Message, MessageType};
 
 use super::list::rows;
 use super::{TestDb, at, camera, on_both, open_event};
-use crate::{Database, DbError, EventChange, JournalBounds};
+use crate::{Audience, Database, DbError, EventChange, JournalBounds};
 
 /// Reads on from `after` until `seq`, by the news.
 async fn follow(db: Database, mut after: i64, seq: i64) -> Vec<i64> {
@@ -155,6 +155,29 @@ on_both! {
         let again = t.again().await;
         assert_eq!(*again.journal_watch().borrow(), 5);
         assert_eq!(again.journal_tail(0, 10).await.unwrap().len(), 1);
+    }
+
+    async fn a_page_comes_with_the_bounds_of_its_own_state(t) {
+        let all = || Audience::of(&[MessageType::CameraStatus]);
+        let c = t.db.camera_insert(camera("A")).await.unwrap().id;
+        let page = |after| t.db.journal_page(after, 100, all());
+        assert_eq!(page(None).await.unwrap(), (JournalBounds { oldest: 1, newest: 1 }, Vec::new()));
+        // Somebody keeps adding and trimming: whatever is seen, nothing is missing behind its oldest.
+        let (writer, id) = (t.db.clone(), c);
+        let busy = tokio::spawn(async move {
+            for i in 1..60 {
+                tell(&writer, id, i.to_string()).await.unwrap();
+                writer.journal_trim(at(1000)).await.unwrap();
+            }
+        });
+        let mut after = 0;
+        while !busy.is_finished() {
+            let (bounds, found) = page(Some(after)).await.unwrap();
+            let expected: Vec<i64> = (bounds.oldest.max(after + 1)..=bounds.newest).collect();
+            assert_eq!(found.iter().map(|m| m.seq).collect::<Vec<_>>(), expected);
+            after = bounds.newest - 1;
+        }
+        busy.await.unwrap();
     }
 
     async fn memory_is_bounded_and_older_messages_come_from_the_table(t) {
