@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use argus_core::CameraId;
 use argus_core::journal::{DeleteReason, Message, MessageType};
+use argus_core::notification::Notification;
 
 use super::list::rows;
 use super::{TestDb, at, camera, on_both, open_event};
@@ -155,6 +156,36 @@ on_both! {
         let again = t.again().await;
         assert_eq!(*again.journal_watch().borrow(), 5);
         assert_eq!(again.journal_tail(0, 10).await.unwrap().len(), 1);
+    }
+
+    async fn what_is_stored_here_is_in_memory_before_anybody_asks(t) {
+        let c = t.db.camera_insert(camera("A")).await.unwrap().id;
+        let e = open_event(&t.db, c, at(0)).await.id;
+        tell(&t.db, c, "x".into()).await.unwrap();
+        assert_eq!(t.db.inner.journal.held(), 3);
+        same_by_both_ways(&t).await;
+        t.db.event_delete(e, DeleteReason::User, at(1)).await.unwrap();
+        assert_eq!(t.db.inner.journal.held(), 3, "what was said of the event is forgotten here too");
+        same_by_both_ways(&t).await;
+        // What somebody else stores leaves a hole, and what comes behind it has to wait for the table.
+        let other = t.again().await;
+        tell(&other, c, "y".into()).await.unwrap();
+        tell(&t.db, c, "z".into()).await.unwrap();
+        assert_eq!(t.db.inner.journal.held(), 3);
+        same_by_both_ways(&t).await;
+        assert_eq!(t.db.inner.journal.held(), 5);
+    }
+
+    async fn a_notification_of_an_event_that_is_gone_is_not_told(t) {
+        let c = t.db.camera_insert(camera("A")).await.unwrap().id;
+        let e = open_event(&t.db, c, at(0)).await.id;
+        t.db.event_delete(e, DeleteReason::User, at(1)).await.unwrap();
+        let before = t.db.journal_tail(0, 100).await.unwrap().len();
+        let mut notice = Notification::camera_offline(c, "A", None, true, at(2));
+        notice.event_id = Some(e);
+        t.db.notification_add(notice, at(2)).await.unwrap();
+        assert_eq!(t.db.journal_tail(0, 100).await.unwrap().len(), before);
+        same_by_both_ways(&t).await;
     }
 
     async fn a_page_comes_with_the_bounds_of_its_own_state(t) {
