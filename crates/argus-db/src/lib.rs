@@ -26,6 +26,7 @@
 //! # }
 //! ```
 
+mod among;
 mod analyses;
 mod api_keys;
 mod cameras;
