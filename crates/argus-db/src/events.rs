@@ -40,7 +40,7 @@ pub use row::{ClipState, FramesState, StoredFrame, UnfinishedEvent};
 
 pub use stats::EventStats;
 
-pub(crate) use row::{EventRow, FrameRow};
+pub(crate) use row::{EventRow, FINISHED, FrameRow, UNFINISHED};
 pub(crate) use totals::Totals;
 
 use facts::CountedRow;
@@ -153,8 +153,7 @@ impl Database {
     pub async fn events_unfinished(&self) -> Result<Vec<UnfinishedEvent>, DbError> {
         self.read_snapshot(|c| {
             let rows: Vec<EventRow> = event::table
-                // In the words of the partial index, or it is not used.
-                .filter(sql::<Bool>("(ended_us IS NULL OR clip_state = 'pending' OR frames_state = 'pending')"))
+                .filter(sql::<Bool>(UNFINISHED))
                 .order((event::started_us.asc(), event::id.asc()))
                 .load(c)?;
             let media = rows.iter().map(EventRow::media).collect::<Result<Vec<_>, _>>()?;
