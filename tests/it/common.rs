@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use argus_core::Timestamp;
 use argus_tests::http::{Answer, Client};
+use argus_tests::postgres;
 use argus_tests::server::{ServerOptions, ServerProcess, api_key};
 use argus_tests::wait::wait_for;
 use argus_tests::ws::WsClient;
@@ -34,7 +35,19 @@ impl Site {
     }
 
     pub(crate) async fn with_env(env: &[(&str, &str)]) -> Self {
+        Self::in_folder(tempfile::tempdir().unwrap(), env).await
+    }
+
+    /// One whose database is on PostgreSQL; `None` where there is none to test with.
+    pub(crate) async fn on_postgres() -> Option<Self> {
         let dir = tempfile::tempdir().unwrap();
+        match postgres::use_for(dir.path()) {
+            true => Some(Self::in_folder(dir, &[]).await),
+            false => None,
+        }
+    }
+
+    async fn in_folder(dir: tempfile::TempDir, env: &[(&str, &str)]) -> Self {
         let key = api_key(dir.path(), "admin").await;
         let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).into())).collect();
         let options = ServerOptions { env, ..ServerOptions::default() };
@@ -120,8 +133,9 @@ struct Line {
 
 /// Runs a query whose only column is text named `line`.
 pub(crate) fn rows(data_dir: &Path, sql: &str) -> Vec<String> {
-    let file = data_dir.join("argus.db");
-    let mut connection = SqliteConnection::establish(file.to_str().unwrap()).unwrap();
+    let url = postgres::url(data_dir);
+    let Some(file) = url.strip_prefix("sqlite:") else { return postgres::query(&url, sql) };
+    let mut connection = SqliteConnection::establish(file).unwrap();
     connection.batch_execute("PRAGMA busy_timeout = 10000; PRAGMA query_only = 1").unwrap();
     let lines: Vec<Line> = diesel::sql_query(sql).load(&mut connection).unwrap();
     lines.into_iter().map(|row| row.line).collect()

@@ -18,6 +18,7 @@ mod main_job;
 mod many;
 mod network;
 mod pages;
+mod postgres;
 mod privacy;
 mod replay;
 mod retention;

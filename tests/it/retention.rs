@@ -10,7 +10,7 @@ use argus_core::camera::SourceType;
 use argus_core::event::{DetectionType, NewEvent, StatusReason};
 use argus_core::media::event_prefix;
 use argus_core::{CameraId, EventId};
-use argus_db::{DataDir, Database, DatabaseConfig, DescriptionPlan, EventChange, NewFrame};
+use argus_db::{DataDir, Database, DatabaseConfig, DbUrl, DescriptionPlan, EventChange, NewFrame};
 use argus_tests::http::Client;
 use argus_tests::server::api_key;
 use argus_tests::wait::{wait_for, wait_until};
@@ -32,7 +32,8 @@ async fn asleep() -> (Site, CameraId) {
 /// The database of a server that is down.
 async fn database(site: &Site) -> Database {
     let key = DataDir::open(site.dir.path()).unwrap().seal_ring().unwrap();
-    Database::open(DatabaseConfig::new(site.dir.path().join("argus.db"), key)).await.unwrap()
+    let url: DbUrl = argus_tests::postgres::url(site.dir.path()).parse().unwrap();
+    Database::open(DatabaseConfig::new(url, key)).await.unwrap()
 }
 
 async fn settings(site: &Site, values: &[(&str, Value)]) {

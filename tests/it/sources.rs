@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use argus_core::CameraId;
-use argus_db::{CoverageState, Database, DatabaseConfig, SealKey};
+use argus_db::{CoverageState, Database, DatabaseConfig, DbUrl, SealKey};
 use argus_tests::clips::{ClipSpec, Video, write_mp4};
 use argus_tests::net::{SilentHost, closed_port};
 use argus_tests::rtsp::{RtspServer, RtspServerBuilder, Transports};
@@ -276,7 +276,8 @@ async fn every_failure_is_told_in_words_that_help() {
 /// What was received of a camera, from the beginning, as the database says.
 async fn coverage(site: &Site, camera: &str) -> Vec<(CoverageState, Option<String>, i64)> {
     let key: [u8; 32] = std::fs::read(site.dir.path().join("seal.key")).unwrap().try_into().unwrap();
-    let config = DatabaseConfig::new(site.dir.path().join("argus.db"), SealKey::new(key));
+    let url: DbUrl = argus_tests::postgres::url(site.dir.path()).parse().unwrap();
+    let config = DatabaseConfig::new(url, SealKey::new(key));
     let db = Database::open(config).await.unwrap();
     let id: CameraId = camera.parse().unwrap();
     let far = now().plus(Duration::from_secs(3600));

@@ -11,8 +11,8 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, Command};
 
 use crate::http::Client;
-use crate::secrets;
 use crate::wait::wait_for;
+use crate::{postgres, secrets};
 
 /// From start to `listening on`; generous, as the machine may be busy with other tests.
 const START_DEADLINE: Duration = Duration::from_secs(30);
@@ -64,6 +64,7 @@ impl ServerProcess {
             .arg(data_dir)
             .args(["--listen", options.listen.as_deref().unwrap_or("127.0.0.1:0")])
             .args(&options.args)
+            .envs(postgres::variable(data_dir))
             .envs(options.env.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -262,8 +263,9 @@ pub async fn api_key(data_dir: &Path, scope: &str) -> String {
 
 /// Runs the program to its end with `args` (a command such as `replay` first): status, standard output, standard error.
 pub async fn run(data_dir: &Path, args: &[&str]) -> (ExitStatus, String, String) {
-    let output = bare_command(binary()).args(args).arg("--data-dir").arg(data_dir).stdin(Stdio::null()).output();
-    let output = output.await.expect("argus-server runs");
+    let mut command = bare_command(binary());
+    command.args(args).arg("--data-dir").arg(data_dir).envs(postgres::variable(data_dir)).stdin(Stdio::null());
+    let output = command.output().await.expect("argus-server runs");
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     (output.status, text(output.stdout), text(output.stderr))
 }
@@ -271,7 +273,7 @@ pub async fn run(data_dir: &Path, args: &[&str]) -> (ExitStatus, String, String)
 /// Like [`run`], with `input` on standard input.
 pub async fn run_with_input(data_dir: &Path, args: &[&str], input: &str) -> (ExitStatus, String, String) {
     let mut command = bare_command(binary());
-    command.args(args).arg("--data-dir").arg(data_dir);
+    command.args(args).arg("--data-dir").arg(data_dir).envs(postgres::variable(data_dir));
     let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

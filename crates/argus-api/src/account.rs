@@ -177,7 +177,7 @@ async fn change(
     let checked = faults.or(known_hash)?;
     let hash = accounts.passwords.hash(new).await?;
     let now = clock.now();
-    let Opening { session, refresh } = Opening::new(from, now)?;
+    let Opening { session, refresh } = Opening::new(shared, from, now)?;
     let (id, password) = (session.id, NewPassword { hash, expires_at: None });
     let changed = match checked {
         Some(checked) => db.session_change_password(user.id, checked, password, session, now).await?,

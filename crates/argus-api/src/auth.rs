@@ -73,7 +73,7 @@ pub(crate) enum Identity {
 }
 
 /// How an identity can be looked at again later.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Credentials {
     Key(KeyHash),
     User(SessionId),
@@ -286,7 +286,7 @@ pub(crate) async fn session_of_request(req: &HttpRequest) -> Result<Option<Sessi
 }
 
 /// Counts the request when a program makes it.
-fn admit_if_key(req: &HttpRequest, identity: &Identity) -> Result<(), ApiError> {
+pub(crate) fn admit_if_key(req: &HttpRequest, identity: &Identity) -> Result<(), ApiError> {
     match identity {
         Identity::Key { key, .. } => admit(req, key),
         Identity::User { .. } => Ok(()),

@@ -1,12 +1,10 @@
 //! What a sign-in gives: an access token, a refresh token, and the answer with both cookies.
 
-use std::time::Duration;
-
 use actix_web::http::{StatusCode, header};
 use actix_web::{HttpRequest, HttpResponse};
 use argus_core::user::User;
 use argus_core::{Secret, SessionId, Timestamp};
-use argus_db::{NewRefresh, NewSession};
+use argus_db::NewSession;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -14,7 +12,6 @@ use crate::attempts::Network;
 use crate::cookies;
 use crate::error::ApiError;
 use crate::peer;
-use crate::random;
 use crate::state::Shared;
 
 /// Longest name of a program that is kept, characters.
@@ -58,20 +55,13 @@ pub(crate) struct Opening {
 }
 
 impl Opening {
-    pub(crate) fn new(from: &Visitor, now: Timestamp) -> Result<Self, ApiError> {
-        let (refresh, new) = new_refresh(now)?;
+    pub(crate) fn new(shared: &Shared, from: &Visitor, now: Timestamp) -> Result<Self, ApiError> {
+        let id = SessionId::new(now);
+        let (refresh, new) = shared.accounts.refresh.issue(id, now)?;
         let (ip_address, user_agent) = (from.ip.clone(), from.agent.clone());
-        let session = NewSession { id: SessionId::new(now), ip_address, user_agent, refresh: new };
+        let session = NewSession { id, ip_address, user_agent, refresh: new };
         Ok(Self { session, refresh })
     }
-}
-
-/// A refresh token, and what is stored of it.
-pub(crate) fn new_refresh(now: Timestamp) -> Result<(Secret, NewRefresh), ApiError> {
-    let token = random::token()?;
-    let expires_at = now.plus(Duration::from_secs(cookies::REFRESH_S.into()));
-    let sha256 = random::hash(token.expose());
-    Ok((token, NewRefresh { sha256, expires_at }))
 }
 
 /// What a sign-in gives.

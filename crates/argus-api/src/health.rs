@@ -81,10 +81,7 @@ pub(crate) async fn health(
     };
     if let Err(failure) = state.db.ping().await {
         tracing::warn!(error = chain(&failure), "the database does not answer");
-        view.status = HealthStatus::Down;
-        view.detail = Some("The database is away".to_owned());
-        view.status_code = Some(503);
-        return Ok(HttpResponse::ServiceUnavailable().insert_header((header::RETRY_AFTER, "5")).json(view));
+        return Ok(down(view));
     }
     let parts = shared.control(|c| async move { Ok(c.health().await) }).await?;
     let all = [&parts.database, &parts.storage, &parts.cameras, &parts.ai, &parts.protect, &parts.journal];
@@ -93,4 +90,38 @@ pub(crate) async fn health(
     }
     view.components = caller.0.map(|_| parts);
     Ok(HttpResponse::Ok().json(view))
+}
+
+/// The answer while the database is away: that of an error, with what is known beside it.
+fn down(mut view: HealthView) -> HttpResponse {
+    view.status = HealthStatus::Down;
+    view.detail = Some("The database is away".to_owned());
+    view.status_code = Some(503);
+    HttpResponse::ServiceUnavailable().insert_header((header::RETRY_AFTER, "5")).json(view)
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::body::to_bytes;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn without_the_database_it_is_an_error_that_tells_as_much_as_it_can() {
+        let answer = down(HealthView {
+            status: HealthStatus::Ok,
+            version: "1.2.3".into(),
+            uptime_s: 90,
+            components: None,
+            detail: None,
+            status_code: None,
+        });
+        assert_eq!((answer.status().as_u16(), answer.headers()["retry-after"].to_str().unwrap()), (503, "5"));
+        let body: Value = serde_json::from_slice(&to_bytes(answer.into_body()).await.unwrap()).unwrap();
+        let told = json!({
+            "status": "down", "version": "1.2.3", "uptime_s": 90, "detail": "The database is away", "status_code": 503,
+        });
+        assert_eq!(body, told);
+    }
 }

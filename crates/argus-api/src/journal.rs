@@ -71,27 +71,23 @@ pub(crate) async fn journal(
     let until = Instant::now() + Duration::from_secs(wait.into());
     let (db, shutdown) = (&shared.state.db, &shared.state.shutdown);
     // Before anything is read, so that nothing slips through between reading and waiting.
-    let mut news = db.journal_watch();
-    let bounds = db.journal_bounds().await?;
-    let mut after = after.unwrap_or(bounds.newest);
-    let mut items: Vec<Message> = feed::gap(after, bounds, shared.state.clock.now()).into_iter().collect();
-    if let Some(gap) = items.first() {
-        after = gap.seq;
-    }
+    let (mut news, mut after) = (db.journal_watch(), after);
     let mut has_waited = false;
-    let free = limit.saturating_sub(u32::from(!items.is_empty()));
     loop {
-        let newest = *news.borrow_and_update();
-        if free > 0 {
-            let found = db.journal_for(after, free, Some(audience.clone())).await?;
-            // A page that is not full holds everything up to the newest number known before it was read.
-            after = match found.last() {
-                Some(last) if found.len() >= usize::try_from(free).unwrap_or(usize::MAX) => last.seq,
-                last => after.max(newest).max(last.map_or(0, |m| m.seq)),
-            };
-            items.extend(found);
-        }
-        let last_seq = newest.max(after).max(bounds.newest);
+        news.borrow_and_update();
+        let (bounds, found) = db.journal_page(after, limit, audience.clone()).await?;
+        let asked = after.unwrap_or(bounds.newest);
+        let mut items: Vec<Message> = feed::gap(asked, bounds, shared.state.clock.now()).into_iter().collect();
+        let begin = items.first().map_or(asked, |gap| gap.seq);
+        let free = usize::try_from(limit).unwrap_or(usize::MAX).saturating_sub(items.len());
+        let is_full = found.len() >= free;
+        items.extend(found.into_iter().take(free));
+        let next_after = match items.last() {
+            Some(last) if is_full => last.seq,
+            _ => begin.max(bounds.newest),
+        };
+        after = Some(next_after);
+        let last_seq = bounds.newest.max(next_after);
         if has_waited && !items.is_empty() {
             // Who may not see it any more gets nothing that came meanwhile.
             let now = auth::current(&shared, caller.identity().credentials()).await?;
@@ -101,7 +97,7 @@ pub(crate) async fn journal(
             }
         }
         if !items.is_empty() || wait == 0 || shutdown.is_cancelled() {
-            return Ok(Json(JournalView { items, next_after: after, last_seq }));
+            return Ok(Json(JournalView { items, next_after, last_seq }));
         }
         let woken = tokio::select! {
             woken = timeout_at(until, news.changed()) => matches!(woken, Ok(Ok(()))),
@@ -109,7 +105,7 @@ pub(crate) async fn journal(
         };
         has_waited = true;
         if !woken {
-            return Ok(Json(JournalView { items, next_after: after, last_seq }));
+            return Ok(Json(JournalView { items, next_after, last_seq }));
         }
     }
 }

@@ -50,6 +50,7 @@ mod peer;
 mod query;
 mod random;
 mod rate;
+mod refresh;
 mod request_id;
 mod routes;
 pub mod self_signed;

@@ -16,7 +16,7 @@ use utoipa::ToSchema;
 use crate::auth::{MaybeCaller, bearer, session_of_request};
 use crate::body::{Body, Faulty, Given, Patch, decode};
 use crate::error::ApiError;
-use crate::grant::{Grant, Opening, Visitor, new_refresh};
+use crate::grant::{Grant, Opening, Visitor};
 use crate::query::Query;
 use crate::state::Shared;
 use crate::users::{self, Passwording};
@@ -121,7 +121,7 @@ pub(crate) async fn setup(
         let user = user.ok_or(COMPLETE)?;
         end_setup(&shared);
         tracing::info!(user.id = %user.id, "the first user was made");
-        let Opening { session, refresh } = Opening::new(&from, now)?;
+        let Opening { session, refresh } = Opening::new(&shared, &from, now)?;
         let id = session.id;
         let user = shared.state.db.session_open(user.id, hash, session, now).await?.ok_or(REFUSED)?;
         Grant::new(&shared, user, id, refresh, now)
@@ -261,7 +261,7 @@ async fn check_and_open(
     let (user, ip) = (known.as_ref().map(|c| c.user.id), from.ip.as_deref());
     if let Some(known) = known.filter(|c| is_right && c.are_valid(now)) {
         accounts.activity.flush_all(db).await;
-        let Opening { session, refresh } = Opening::new(from, now)?;
+        let Opening { session, refresh } = Opening::new(shared, from, now)?;
         let id = session.id;
         if let Some(user) = db.session_open(known.user.id, known.hash, session, now).await? {
             attempt.passed();
@@ -309,19 +309,17 @@ async fn refreshed(shared: &Data<Shared>, req: &HttpRequest, body: Body) -> Resu
     const OVER: ApiError = ApiError::Unauthenticated("the refresh token is missing, expired, revoked or was used");
     let (db, now) = (&shared.state.db, shared.state.clock.now());
     let token = cookies::read(req, cookies::REFRESH).ok_or(OVER)?;
-    let sha256 = random::hash(&token);
-    if db.session_of_refresh(sha256, now).await?.is_none() {
-        return Err(OVER);
-    }
+    let presented = shared.accounts.refresh.read(&token, now);
+    let session = db.session_of_refresh(presented, now).await?.ok_or(OVER)?;
     if !has_other_credentials(req) {
         csrf::check(req)?;
     }
     body.none().await?;
     Query::parse(req.query_string())?.done()?;
-    let (next, new) = new_refresh(now)?;
+    let (next, new) = shared.accounts.refresh.issue(session, now)?;
     let (from, task) = (Visitor::of(req), Data::clone(shared));
-    let refreshed =
-        shared.finish(async move { Ok(task.state.db.session_refresh(sha256, new, from.ip, from.agent, now).await?) });
+    let refreshed = shared
+        .finish(async move { Ok(task.state.db.session_refresh(presented, new, from.ip, from.agent, now).await?) });
     match refreshed.await? {
         Refreshed::Good(user, session) => Grant::new(shared, *user, session, next, now)?.answer(req, StatusCode::OK),
         Refreshed::Reused(session) => {
@@ -360,7 +358,8 @@ pub(crate) async fn logout(
     let now = shared.state.clock.now();
     let mut sessions: Vec<_> = session_of_request(&req).await?.into_iter().collect();
     if let Some(token) = cookies::read(&req, cookies::REFRESH) {
-        sessions.extend(shared.state.db.session_of_refresh(random::hash(&token), now).await?);
+        let presented = shared.accounts.refresh.read(&token, now);
+        sessions.extend(shared.state.db.session_of_refresh(presented, now).await?);
     }
     if !sessions.is_empty() && !has_other_credentials(&req) {
         csrf::check(&req)?;

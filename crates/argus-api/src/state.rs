@@ -23,6 +23,7 @@ use crate::key_cache::KeyCache;
 use crate::metrics::Metrics;
 use crate::passwords::Passwords;
 use crate::rate::{Limiter, WINDOW};
+use crate::refresh::RefreshTokens;
 use crate::tickets::Tickets;
 use crate::tls::Certificates;
 use crate::usage::Usage;
@@ -131,6 +132,7 @@ pub(crate) struct Shared {
 /// What signing in keeps between requests.
 pub(crate) struct Accounts {
     pub(crate) access: AccessTokens,
+    pub(crate) refresh: RefreshTokens,
     pub(crate) passwords: Passwords,
     pub(crate) attempts: Attempts,
     pub(crate) tickets: Tickets,
@@ -143,6 +145,7 @@ impl Accounts {
     pub(crate) fn new(sign_in: &SignIn) -> Self {
         Self {
             access: AccessTokens::new(&sign_in.key),
+            refresh: RefreshTokens::new(&sign_in.key),
             passwords: Passwords::default(),
             attempts: Attempts::default(),
             tickets: Tickets::default(),

@@ -61,7 +61,10 @@ impl FromRequest for Listener {
         let req = req.clone();
         Box::pin(async move {
             if let Some(ticket) = ticket {
-                return owner(shared(&req), &ticket).await.map(Self);
+                let owner = owner(shared(&req), &ticket).await?;
+                // As with the key itself: a handshake is a request.
+                auth::admit_if_key(&req, &owner)?;
+                return owner.without_duty().map(Self);
             }
             let caller = caller.await?;
             if caller.is_by_cookie() {
@@ -77,7 +80,7 @@ impl FromRequest for Listener {
 async fn owner(shared: &Shared, ticket: &str) -> Result<Identity, ApiError> {
     const USED: ApiError = ApiError::Unauthenticated("the ticket is unknown, used or old");
     let credentials = shared.accounts.tickets.redeem(ticket, shared.state.clock.now()).ok_or(USED)?;
-    auth::current(shared, credentials).await?.ok_or(USED)?.without_duty()
+    auth::current(shared, credentials).await?.ok_or(USED)
 }
 
 /// Which messages.

@@ -8,7 +8,7 @@ use gstreamer::prelude::*;
 use gstreamer_app::AppSink;
 
 use crate::CaptureError;
-use crate::gst::decode::raw_caps;
+use crate::gst::decode::{raw_caps, take_padded};
 use crate::gst::element::{Running, filter, make, start};
 use crate::gst::motion::Shrink;
 use crate::thin::Thin;
@@ -51,6 +51,7 @@ impl FilePictures {
         let decode = make("decodebin")?;
         let convert = make("videoconvert")?;
         let sink = AppSink::builder().sync(false).max_buffers(4).enable_last_sample(false).build();
+        take_padded(&sink);
         running.chain(&[&src, &decode])?;
         running.chain(&[&convert, &filter(&raw_caps())?, sink.upcast_ref()])?;
         let entry = convert.static_pad("sink");

@@ -114,14 +114,6 @@ impl Ring {
         true
     }
 
-    /// The units of one session from the last key frame at or before `t`, or else from the oldest.
-    #[must_use]
-    pub fn from_key_before(&self, t: Timestamp) -> Vec<AccessUnit> {
-        let at_or_before = self.units.iter().rposition(|u| u.key && u.at <= t).unwrap_or(0);
-        let Some(first) = self.units.get(at_or_before) else { return Vec::new() };
-        self.units.iter().skip(at_or_before).take_while(|u| u.session == first.session).cloned().collect()
-    }
-
     /// The units of the newest session from the last key frame at or before `t`, or else from its oldest: a clip is
     /// about now, not about what was before the stream broke off.
     #[must_use]
@@ -214,8 +206,8 @@ mod tests {
         }
         // newest 4500, horizon 2500: the group that begins at 2000 covers it
         assert_eq!(times(&ring.snapshot()).first(), Some(&2000));
-        assert_eq!(times(&ring.from_key_before(Timestamp::from_millis(3400))), [3000, 3500, 4000, 4500]);
-        assert_eq!(times(&ring.from_key_before(Timestamp::from_millis(0))).first(), Some(&2000));
+        assert_eq!(times(&ring.newest_session_from(Timestamp::from_millis(3400))), [3000, 3500, 4000, 4500]);
+        assert_eq!(times(&ring.newest_session_from(Timestamp::from_millis(0))).first(), Some(&2000));
         assert_eq!(times(&ring.newest_group()), [4000, 4500]);
         assert_eq!(ring.bytes(), 60);
         assert_eq!(ring.dropped_groups(), 0);
@@ -249,7 +241,6 @@ mod tests {
         assert!(!ring.push(unit(300, false, 2, 1)));
         ring.push(unit(400, true, 2, 1));
         ring.push(unit(500, false, 2, 1));
-        assert_eq!(times(&ring.from_key_before(Timestamp::from_millis(150))), [100, 200]);
         assert_eq!(times(&ring.newest_session_from(Timestamp::from_millis(150))), [400, 500]);
         ring.push(unit(50, true, 3, 1));
         assert_eq!(times(&ring.snapshot()), [50], "the clock was set back");

@@ -147,7 +147,15 @@ impl Shared {
     pub(crate) fn keep(&self, now: Instant, unit: &AccessUnit) -> bool {
         let mut store = self.store();
         let unit = AccessUnit { mask: store.mask.clone(), ..unit.clone() };
-        if !store.ring.push(unit.clone()) {
+        let dropped = store.ring.dropped_groups();
+        let is_kept = store.ring.push(unit.clone());
+        if dropped == 0 && store.ring.dropped_groups() > 0 {
+            tracing::warn!(
+                bytes = RING_BYTES_MAX,
+                "the video is too large for its memory: clips may begin later than they should"
+            );
+        }
+        if !is_kept {
             return false;
         }
         store.newest = Some(now);

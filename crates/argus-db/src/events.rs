@@ -21,6 +21,7 @@ use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Text};
 
+use crate::among::among;
 use crate::calls;
 use crate::conn::DbConn;
 use crate::database::{Database, Tx};
@@ -40,7 +41,7 @@ pub use row::{ClipState, FramesState, StoredFrame, UnfinishedEvent};
 
 pub use stats::EventStats;
 
-pub(crate) use row::{EventRow, FrameRow};
+pub(crate) use row::{EventRow, FINISHED, FrameRow, UNFINISHED};
 pub(crate) use totals::Totals;
 
 use facts::CountedRow;
@@ -153,8 +154,7 @@ impl Database {
     pub async fn events_unfinished(&self) -> Result<Vec<UnfinishedEvent>, DbError> {
         self.read_snapshot(|c| {
             let rows: Vec<EventRow> = event::table
-                // In the words of the partial index, or it is not used.
-                .filter(sql::<Bool>("(ended_us IS NULL OR clip_state = 'pending' OR frames_state = 'pending')"))
+                .filter(sql::<Bool>(UNFINISHED))
                 .order((event::started_us.asc(), event::id.asc()))
                 .load(c)?;
             let media = rows.iter().map(EventRow::media).collect::<Result<Vec<_>, _>>()?;
@@ -289,17 +289,20 @@ pub(crate) fn whole_all(conn: &mut DbConn, rows: Vec<EventRow>) -> Result<Vec<Ev
     let mut cameras: Vec<&str> = rows.iter().map(|r| r.camera_id.as_str()).collect();
     cameras.sort_unstable();
     cameras.dedup();
-    let names: Vec<(String, String)> =
-        camera::table.filter(camera::id.eq_any(cameras)).select((camera::id, camera::name)).load(conn)?;
+    let names = camera::table.select((camera::id, camera::name));
+    let names: Vec<(String, String)> = match conn.is_postgres() {
+        true => names.filter(camera::id.eq_any(cameras)).load(conn)?,
+        false => names.filter(among(camera::id, &cameras)?).load(conn)?,
+    };
     let names: HashMap<String, String> = names.into_iter().collect();
     let ids: Vec<&str> = rows.iter().map(|r| r.id.as_str()).collect();
     let mut frames: HashMap<String, Vec<FrameRow>> = HashMap::new();
-    // SQLite binds at most 32766 values; far fewer keep the statement small.
     for some in ids.chunks(500) {
-        let found: Vec<FrameRow> = event_frame::table
-            .filter(event_frame::event_id.eq_any(some.iter().copied()))
-            .order((event_frame::event_id.asc(), event_frame::idx.asc()))
-            .load(conn)?;
+        let in_order = event_frame::table.order((event_frame::event_id.asc(), event_frame::idx.asc()));
+        let found: Vec<FrameRow> = match conn.is_postgres() {
+            true => in_order.filter(event_frame::event_id.eq_any(some.iter().copied())).load(conn)?,
+            false => in_order.filter(among(event_frame::event_id, some)?).load(conn)?,
+        };
         for frame in found {
             frames.entry(frame.event_id.clone()).or_default().push(frame);
         }

@@ -95,6 +95,10 @@ impl Audience {
 pub(crate) struct Outbox {
     newest: Option<i64>,
     gone_events: HashSet<EventId>,
+    /// What was appended, as readers get it.
+    entries: Vec<Arc<JournalEntry>>,
+    /// Something was appended of which only the tables can say whether readers get it.
+    is_partial: bool,
 }
 
 #[derive(Queryable)]
@@ -113,14 +117,7 @@ impl TryFrom<JournalRow> for JournalEntry {
 
     fn try_from(row: JournalRow) -> Result<Self, DbError> {
         let r#type: MessageType = parse("journal entry", &row.kind)?;
-        // The data is JSON that this crate wrote: it goes into the message as it is.
-        let text = format!(
-            r#"{{"seq":{},"type":"{}","timestamp":"{}","data":{}}}"#,
-            row.seq,
-            r#type,
-            Timestamp::from_micros(row.at_us),
-            row.data
-        );
+        let text = text(row.seq, r#type, Timestamp::from_micros(row.at_us), &row.data);
         Ok(Self {
             seq: row.seq,
             r#type,
@@ -130,6 +127,11 @@ impl TryFrom<JournalRow> for JournalEntry {
             text,
         })
     }
+}
+
+/// The whole message. The data is JSON that this crate wrote: it goes into the message as it is.
+fn text(seq: i64, r#type: MessageType, at: Timestamp, data: &str) -> String {
+    format!(r#"{{"seq":{seq},"type":"{}","timestamp":"{at}","data":{data}}}"#, r#type)
 }
 
 /// Lets transactions that append, or count events, pass one after the other: SQLite has one writer anyway.
@@ -178,6 +180,19 @@ impl Tx<'_> {
             .returning(journal::seq)
             .get_result(self.conn)?;
         self.outbox.newest = Some(seq);
+        if notice.is_some() && entry.event_id.is_some() {
+            // The event may be gone already.
+            self.outbox.is_partial = true;
+        } else {
+            self.outbox.entries.push(Arc::new(JournalEntry {
+                seq,
+                r#type: entry.r#type,
+                camera_id: entry.camera_id,
+                event_id: entry.event_id,
+                notice,
+                text: text(seq, entry.r#type, now, entry.data),
+            }));
+        }
         Ok(seq)
     }
 
@@ -234,6 +249,15 @@ fn load(conn: &mut DbConn, after: i64, limit: u32, audience: Option<&Audience>) 
     Ok(query.load(conn)?)
 }
 
+fn message(row: JournalRow) -> Result<Message, DbError> {
+    Ok(Message {
+        seq: row.seq,
+        r#type: parse("journal entry", &row.kind)?,
+        timestamp: Timestamp::from_micros(row.at_us),
+        data: from_json("journal entry", &row.data)?,
+    })
+}
+
 impl Database {
     /// Messages with a number above `after`, oldest first, at most `limit`, of the given types. Messages about an event
     /// that is gone are left out, its `event.deleted` is not.
@@ -259,18 +283,25 @@ impl Database {
         limit: u32,
         audience: Option<Audience>,
     ) -> Result<Vec<Message>, DbError> {
-        self.read(move |c| {
-            load(c, after, limit, audience.as_ref())?
-                .into_iter()
-                .map(|row| {
-                    Ok(Message {
-                        seq: row.seq,
-                        r#type: parse("journal entry", &row.kind)?,
-                        timestamp: Timestamp::from_micros(row.at_us),
-                        data: from_json("journal entry", &row.data)?,
-                    })
-                })
-                .collect()
+        self.read(move |c| load(c, after, limit, audience.as_ref())?.into_iter().map(message).collect()).await
+    }
+
+    /// What the journal holds, and of that the messages above `after` (`None`: above the newest) for one reader, oldest
+    /// first, at most `limit`: both in one state, so that nothing can leave between the two unnoticed. A page that is not
+    /// full holds everything up to the newest number.
+    ///
+    /// # Errors
+    /// `Busy`, `Unavailable`.
+    pub async fn journal_page(
+        &self,
+        after: Option<i64>,
+        limit: u32,
+        audience: Audience,
+    ) -> Result<(JournalBounds, Vec<Message>), DbError> {
+        self.read_snapshot(move |c| {
+            let bounds = bounds(c)?;
+            let rows = load(c, after.unwrap_or(bounds.newest), limit, Some(&audience))?;
+            Ok((bounds, rows.into_iter().map(message).collect::<Result<_, _>>()?))
         })
         .await
     }
@@ -394,8 +425,11 @@ impl JournalCache {
 
     /// Takes notice of a transaction that has just been stored.
     pub(crate) fn committed(&self, outbox: Outbox) {
+        let mut kept = self.kept();
+        if !outbox.is_partial {
+            kept.append(&outbox.entries);
+        }
         if !outbox.gone_events.is_empty() {
-            let mut kept = self.kept();
             kept.purges += 1;
             kept.entries.retain(|e| {
                 let gone = e.event_id.is_some_and(|id| outbox.gone_events.contains(&id));
@@ -403,6 +437,7 @@ impl JournalCache {
             });
             kept.bytes = kept.entries.iter().map(|e| e.text.len()).sum();
         }
+        drop(kept);
         if let Some(seq) = outbox.newest {
             // Two transactions may arrive here in the other order than they were stored.
             self.newest.send_if_modified(|newest| {
@@ -444,16 +479,36 @@ impl JournalCache {
         }
         let is_last = entries.len() < usize::try_from(READ_AT_ONCE).unwrap_or(usize::MAX);
         let last = entries.last().map_or(kept.up_to, |e| e.seq);
+        // Some may have been kept by those who stored them, meanwhile.
+        let from = kept.up_to;
         // A short answer holds everything up to the goal; the numbers between belong to events that are gone.
-        kept.up_to = if is_last { last.max(goal) } else { last };
-        for entry in entries {
-            kept.bytes += entry.text.len();
-            kept.entries.push_back(entry);
+        kept.up_to = if is_last { last.max(goal) } else { last }.max(from);
+        kept.push(entries.into_iter().filter(|entry| entry.seq > from));
+    }
+}
+
+impl Kept {
+    /// Keeps what was just stored, where nothing is missing before it: then readers need not ask the table, and a
+    /// thousand of them do not wait for one who does.
+    fn append(&mut self, entries: &[Arc<JournalEntry>]) {
+        let Some(last) = entries.last() else { return };
+        let is_next = (self.up_to + 1..).zip(entries).all(|(seq, entry)| entry.seq == seq);
+        // Another process, or a transaction whose notice has not come in yet, may have stored what lies between.
+        if is_next {
+            self.up_to = last.seq;
+            self.push(entries.iter().cloned());
         }
-        while kept.entries.len() > CACHE_ENTRIES || kept.bytes > CACHE_BYTES {
-            let Some(oldest) = kept.entries.pop_front() else { break };
-            kept.bytes -= oldest.text.len();
-            kept.floor = oldest.seq;
+    }
+
+    fn push(&mut self, entries: impl IntoIterator<Item = Arc<JournalEntry>>) {
+        for entry in entries {
+            self.bytes += entry.text.len();
+            self.entries.push_back(entry);
+        }
+        while self.entries.len() > CACHE_ENTRIES || self.bytes > CACHE_BYTES {
+            let Some(oldest) = self.entries.pop_front() else { break };
+            self.bytes -= oldest.text.len();
+            self.floor = oldest.seq;
         }
     }
 }

@@ -26,6 +26,7 @@
 //! # }
 //! ```
 
+mod among;
 mod analyses;
 mod api_keys;
 mod budgets;
@@ -82,7 +83,7 @@ pub use reanalyses::ReanalysisAnswer;
 pub use reseal::Unopened;
 pub use retention::{Expired, MediaRow};
 pub use seal::{SealKey, SealRing};
-pub use sessions::{NewRefresh, NewSession, Refreshed, Session};
+pub use sessions::{NewRefresh, NewSession, Presented, Refreshed, Session};
 pub use token_key::TokenKey;
 pub use users::{Credentials, NewPassword, UserFilter};
 pub use waits::Waits;

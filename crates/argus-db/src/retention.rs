@@ -15,14 +15,11 @@ use diesel::sql_types::Bool;
 use crate::conn::{DbConn, MultiBackend};
 use crate::database::{Database, Tx};
 use crate::error::DbError;
-use crate::events::{self, EventChange, EventRow, MediaFound};
+use crate::events::{self, EventChange, EventRow, FINISHED, MediaFound};
 use crate::journal::NewEntry;
 use crate::schema::{event, event_frame};
 use crate::storage;
 use crate::value::{json, narrow, parse};
-
-/// Nothing is taken away from an event that still gets files.
-const FINISHED: &str = "(ended_us IS NOT NULL AND clip_state <> 'pending' AND frames_state <> 'pending')";
 
 /// What went.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

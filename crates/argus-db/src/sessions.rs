@@ -57,6 +57,16 @@ pub struct NewRefresh {
     pub expires_at: Timestamp,
 }
 
+/// A refresh token that somebody presents.
+#[derive(Clone, Copy, Debug)]
+pub struct Presented {
+    /// Its SHA-256.
+    pub sha256: [u8; 32],
+    /// The session that it was made for, when it can be seen that it was made here and has not expired. Of such tokens
+    /// only the newest of a session is stored: every other was replaced.
+    pub of: Option<SessionId>,
+}
+
 /// What came of a refresh token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refreshed {
@@ -103,18 +113,36 @@ struct RefreshRow {
     replaced_us: Option<i64>,
 }
 
-/// The token with its session and user, when it has not expired at `now` and its user may sign in.
-fn chain_of(c: &mut DbConn, sha256: &str, now: Timestamp) -> Result<Option<(RefreshRow, UserRow)>, DbError> {
-    let found = refresh_token::table
-        .inner_join(session::table.on(session::id.eq(refresh_token::session_id)))
+/// What is known of a token that was presented.
+enum Known {
+    /// It is stored, and the user of its session may sign in.
+    Stored(RefreshRow, UserRow),
+    /// It is not stored any more; its session goes on.
+    Replaced(SessionId),
+    Nothing,
+}
+
+fn known(c: &mut DbConn, presented: Presented, now: Timestamp) -> Result<Known, DbError> {
+    let stored: Option<RefreshRow> = refresh_token::table.find(hex(&presented.sha256)).first(c).optional()?;
+    let id = match (&stored, presented.of) {
+        (Some(token), _) if token.expires_us <= now.as_micros() => return Ok(Known::Nothing),
+        (Some(token), _) => token.session_id.clone(),
+        (None, Some(of)) => of.to_string(),
+        (None, None) => return Ok(Known::Nothing),
+    };
+    let owner: Option<UserRow> = session::table
         .inner_join(user::table.on(user::id.eq(session::user_id)))
-        .filter(refresh_token::sha256.eq(sha256))
-        .filter(refresh_token::expires_us.gt(now.as_micros()))
+        .filter(session::id.eq(&id))
+        .filter(session::expires_us.gt(now.as_micros()))
         .filter(user::is_active.eq(true))
-        .select((refresh_token::all_columns, user::all_columns))
+        .select(user::all_columns)
         .first(c)
         .optional()?;
-    Ok(found)
+    Ok(match (stored, owner) {
+        (Some(token), Some(owner)) => Known::Stored(token, owner),
+        (None, Some(_)) => Known::Replaced(parse(WHAT, &id)?),
+        (_, None) => Known::Nothing,
+    })
 }
 
 impl Tx<'_> {
@@ -237,10 +265,11 @@ impl Database {
     ///
     /// # Errors
     /// `Busy`, `Unavailable`.
-    pub async fn session_of_refresh(&self, sha256: [u8; 32], now: Timestamp) -> Result<Option<SessionId>, DbError> {
-        self.read(move |c| match chain_of(c, &hex(&sha256), now)? {
-            Some((token, _)) => parse(WHAT, &token.session_id).map(Some),
-            None => Ok(None),
+    pub async fn session_of_refresh(&self, presented: Presented, now: Timestamp) -> Result<Option<SessionId>, DbError> {
+        self.read_snapshot(move |c| match known(c, presented, now)? {
+            Known::Stored(token, _) => parse(WHAT, &token.session_id).map(Some),
+            Known::Replaced(id) => Ok(Some(id)),
+            Known::Nothing => Ok(None),
         })
         .await
     }
@@ -264,19 +293,29 @@ impl Database {
     /// `Busy`, `Unavailable`.
     pub async fn session_refresh(
         &self,
-        sha256: [u8; 32],
+        presented: Presented,
         next: NewRefresh,
         ip_address: Option<String>,
         user_agent: Option<String>,
         now: Timestamp,
     ) -> Result<Refreshed, DbError> {
         self.write(move |tx| {
-            let sha256 = hex(&sha256);
-            let Some((token, owner)) = chain_of(tx.conn, &sha256, now)? else { return Ok(Refreshed::Unknown) };
+            let (token, owner) = match known(tx.conn, presented, now)? {
+                Known::Stored(token, owner) => (token, owner),
+                Known::Replaced(id) => {
+                    diesel::delete(session::table.find(id.to_string())).execute(tx.conn)?;
+                    return Ok(Refreshed::Reused(id));
+                }
+                Known::Nothing => return Ok(Refreshed::Unknown),
+            };
             let id: SessionId = parse(WHAT, &token.session_id)?;
-            let newest = refresh_token::table.find(&sha256).filter(refresh_token::replaced_us.is_null());
-            let replaced =
-                diesel::update(newest).set(refresh_token::replaced_us.eq(Some(now.as_micros()))).execute(tx.conn)?;
+            let newest = refresh_token::table.find(&token.sha256).filter(refresh_token::replaced_us.is_null());
+            // One that can be recognised without its row leaves nothing behind, however often a session is refreshed.
+            let replaced = if presented.of == Some(id) {
+                diesel::delete(newest).execute(tx.conn)?
+            } else {
+                diesel::update(newest).set(refresh_token::replaced_us.eq(Some(now.as_micros()))).execute(tx.conn)?
+            };
             if replaced == 0 {
                 diesel::delete(session::table.find(&token.session_id)).execute(tx.conn)?;
                 return Ok(Refreshed::Reused(id));

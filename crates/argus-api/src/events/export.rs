@@ -3,11 +3,12 @@
 //! One task reads the events and writes the text into a short channel, from which the answer is taken at the client's
 //! pace. A client that goes away closes the channel, and with it the query ends.
 
+use std::cell::Cell;
 use std::io::{self, BufWriter, Write};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use actix_web::http::header;
 use actix_web::web::Data;
@@ -31,6 +32,8 @@ use crate::state::Shared;
 pub(super) const CHUNK: usize = 64 << 10;
 /// Chunks that wait for the client.
 const WAITING: usize = 4;
+/// Bytes a second that a client takes at the least, in the long run: only a few exports run side by side.
+const SLOWEST: u64 = 16 << 10;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Format {
@@ -144,6 +147,7 @@ async fn begin(
         runtime: shared.runtime.clone(),
         patience: shared.state.timing.silence,
         broken: Arc::clone(&broken),
+        pace: Cell::new(Pace::default()),
     };
     let db = shared.state.db.clone();
     shared.runtime.spawn(async move {
@@ -189,16 +193,40 @@ pub(super) struct Outlet {
     /// How long a client may take nothing.
     patience: Duration,
     broken: Arc<AtomicBool>,
+    pace: Cell<Pace>,
+}
+
+/// How fast a client takes what it is sent.
+#[derive(Clone, Copy, Default)]
+struct Pace {
+    sent: u64,
+    /// How long it has been waited for.
+    waited: Duration,
+}
+
+impl Pace {
+    /// How long it may be waited for now: never longer than `patience`, and on the whole only by that longer than the
+    /// slowest of clients needs for what was sent.
+    fn patience(self, patience: Duration) -> Duration {
+        let owed = Duration::from_millis(self.sent.saturating_mul(1000) / SLOWEST);
+        patience.min((patience + owed).saturating_sub(self.waited))
+    }
 }
 
 impl Outlet {
     fn send(&self, chunk: Bytes) -> io::Result<()> {
+        let mut pace = self.pace.get();
+        pace.sent = pace.sent.saturating_add(u64::try_from(chunk.len()).unwrap_or(u64::MAX));
+        self.pace.set(pace);
         let chunk = match self.sender.try_send(Ok(chunk)) {
             Ok(()) => return Ok(()),
             Err(mpsc::error::TrySendError::Closed(_)) => return Err(io::ErrorKind::BrokenPipe.into()),
             Err(mpsc::error::TrySendError::Full(chunk)) => chunk,
         };
-        let sent = self.runtime.block_on(async { tokio::time::timeout(self.patience, self.sender.send(chunk)).await });
+        let (begun, patience) = (Instant::now(), pace.patience(self.patience));
+        let sent = self.runtime.block_on(async { tokio::time::timeout(patience, self.sender.send(chunk)).await });
+        pace.waited += begun.elapsed();
+        self.pace.set(pace);
         match sent {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_closed)) => Err(io::ErrorKind::BrokenPipe.into()),
@@ -221,5 +249,26 @@ impl Write for Outlet {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(sent: u64, waited_s: u64, expected_s: u64) {
+        let pace = Pace { sent, waited: Duration::from_secs(waited_s) };
+        assert_eq!(pace.patience(Duration::from_secs(75)), Duration::from_secs(expected_s), "{sent} in {waited_s} s");
+    }
+
+    #[test]
+    fn a_trickle_does_not_hold_an_export_for_ever() {
+        check(0, 0, 75);
+        check(0, 70, 5);
+        check(64 << 10, 70, 9);
+        check(64 << 10, 79, 0);
+        check(64 << 10, 500, 0);
+        // Whoever takes more than the least is never waited for longer than anybody.
+        check(1 << 30, 3600, 75);
     }
 }

@@ -125,6 +125,25 @@ async fn a_ticket_has_the_permissions_of_its_maker() {
 }
 
 #[tokio::test]
+async fn a_handshake_by_the_ticket_of_a_key_is_a_request_of_the_key() {
+    let server = Server::start().await;
+    let (key, id) = server.key_limited(&[Scope::ReadCameras], 3).await;
+    let make = || send(server.bare(Method::POST, "/auth/ws-ticket").header("x-api-key", &key));
+    let first = make().await.expect(201)["ticket"].as_str().unwrap().to_owned();
+    assert_eq!(status(&server, &format!("?ticket={first}"), &[]).await, 101);
+    let last = make().await;
+    assert_eq!(last.header("x-ratelimit-remaining"), "0");
+    let last = last.expect(201)["ticket"].as_str().unwrap().to_owned();
+    assert_eq!(status(&server, &format!("?ticket={last}"), &[]).await, 429);
+    let (server, path) = (&server, format!("/api-keys/{}/usage", id.id));
+    crate::support::until("the three uses are written down", || {
+        let path = path.clone();
+        async move { server.get(&path).await.expect(200)["usage_count"] == 3 }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_cookie_needs_an_origin() {
     let cors_origins = vec!["https://home.example".parse().unwrap()];
     let server = Server::start_as(Timing::default(), HttpConfig { cors_origins, ..HttpConfig::default() }).await;

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_app::{AppSink, AppSinkCallbacks, AppSrc};
+use gstreamer_video::VideoMeta;
 
 use crate::CaptureError;
 use crate::gst::element::{Running, decoders, filter, make, unit_caps};
@@ -33,7 +34,8 @@ pub(crate) struct Decode {
 }
 
 impl Decode {
-    /// A running decoder for units whose times begin near `base_us`. `nth`: which of the decoders found, best first.
+    /// A running decoder for units whose times begin near `base_us`. `nth`: which of the decoders found, best first. With
+    /// `callbacks`, which must only read, pictures come as they lie in the decoder's memory.
     pub(crate) fn new(
         codec: Codec,
         base_us: i64,
@@ -44,10 +46,14 @@ impl Decode {
         let caps = unit_caps(codec);
         let src = AppSrc::builder().caps(&caps).format(gst::Format::Time).max_bytes(0).build();
         let mut sink = AppSink::builder().sync(false).async_(false).max_buffers(4).enable_last_sample(false);
+        let is_read_only = callbacks.is_some();
         if let Some(callbacks) = callbacks {
             sink = sink.callbacks(callbacks);
         }
         let sink = sink.build();
+        if is_read_only {
+            take_padded(&sink);
+        }
         let running = Running::new();
         running.chain(&[
             src.upcast_ref(),
@@ -114,6 +120,21 @@ impl Decode {
             std::thread::park_timeout(std::time::Duration::from_millis(2));
         }
     }
+}
+
+/// Tells a decoder that rows may be as far apart, and begin as far in, as its own pictures have them. Without that it
+/// copies every picture whose coded size is not its own (1080 rows are coded as 1088) into one without gaps.
+///
+/// For readers only: what is handed on then may be a picture from which the decoder makes the next.
+pub(crate) fn take_padded(sink: &AppSink) {
+    let Some(pad) = sink.static_pad("sink") else { return };
+    pad.add_probe(gst::PadProbeType::QUERY_DOWNSTREAM, |_, info| {
+        let Some(query) = info.query_mut() else { return gst::PadProbeReturn::Ok };
+        let gst::QueryViewMut::Allocation(wishes) = query.view_mut() else { return gst::PadProbeReturn::Ok };
+        wishes.add_allocation_meta::<VideoMeta>(None);
+        // An appsink has nothing to add.
+        gst::PadProbeReturn::Handled
+    });
 }
 
 /// The decoder number `nth` of those found for a codec, best first; after the last comes the first again.

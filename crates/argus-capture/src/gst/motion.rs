@@ -176,7 +176,96 @@ impl MotionDecoder {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc;
+
+    use argus_core::PrivacyMask;
+    use bytes::Bytes;
+    use gstreamer::prelude::*;
+    use gstreamer_app::AppSink;
+    use gstreamer_video::VideoMeta;
+
     use super::*;
+    use crate::gst::element::{Running, filter, make, start};
+    use crate::ring::{Codec, StreamFormat};
+
+    /// Five coded pictures of a moving ball.
+    fn coded(width: u32, height: u32) -> Vec<AccessUnit> {
+        let running = Running::new();
+        let src = make("videotestsrc").unwrap();
+        src.set_property("num-buffers", 5);
+        src.set_property_from_str("pattern", "ball");
+        let raw = gst::Caps::builder("video/x-raw").field("format", "I420");
+        let raw = raw.field("width", i32::try_from(width).unwrap()).field("height", i32::try_from(height).unwrap());
+        let coder = make("x264enc").unwrap();
+        coder.set_property_from_str("tune", "zerolatency");
+        coder.set_property_from_str("speed-preset", "ultrafast");
+        let caps = gst::Caps::builder("video/x-h264").field("stream-format", "byte-stream").field("alignment", "au");
+        let sink = AppSink::builder().sync(false).build();
+        let parse = make("h264parse").unwrap();
+        let (raw, caps) = (filter(&raw.build()).unwrap(), filter(&caps.build()).unwrap());
+        running.chain(&[&src, &raw, &coder, &parse, &caps, sink.upcast_ref()]).unwrap();
+        running.play().unwrap();
+        let format = StreamFormat { codec: Codec::H264, source_codec: "h264".into(), width, height };
+        let format = Arc::new(format);
+        let mut units = Vec::new();
+        while let Ok(sample) = sink.pull_sample() {
+            let buffer = sample.buffer().unwrap();
+            units.push(AccessUnit {
+                at: Timestamp::from_micros(0),
+                pts_us: i64::try_from(buffer.pts().unwrap().useconds()).unwrap(),
+                dts_us: None,
+                key: units.is_empty(),
+                session: 1,
+                data: Bytes::copy_from_slice(&buffer.map_readable().unwrap()),
+                format: Arc::clone(&format),
+                mask: PrivacyMask::default(),
+            });
+        }
+        units
+    }
+
+    /// What comes out for readers, and what comes out in one piece.
+    fn both_ways(units: &[AccessUnit]) -> [Vec<gst::Sample>; 2] {
+        let base_us = units[0].pts_us;
+        let (sender, samples) = mpsc::channel();
+        let callbacks = AppSinkCallbacks::builder()
+            .new_sample(move |sink| {
+                sender.send(sink.pull_sample().unwrap()).unwrap();
+                Ok(gst::FlowSuccess::Ok)
+            })
+            .build();
+        let padded = Decode::new(Codec::H264, base_us, 0, Some(callbacks)).unwrap();
+        let plain = Decode::new(Codec::H264, base_us, 0, None).unwrap();
+        for unit in units {
+            assert!(padded.push(unit) && plain.push(unit));
+        }
+        plain.end();
+        let mut whole = Vec::new();
+        while let Some((sample, _)) = plain.pull(gst::ClockTime::from_seconds(20)) {
+            whole.push(sample);
+        }
+        padded.drain(Duration::from_secs(20));
+        [samples.try_iter().collect(), whole]
+    }
+
+    #[test]
+    fn pictures_with_gaps_are_reduced_like_those_without() {
+        start().unwrap();
+        for (width, height) in [(1920, 1080), (640, 360), (322, 182)] {
+            let [padded, whole] = both_ways(&coded(width, height));
+            assert_eq!((padded.len(), whole.len()), (5, 5), "{width}x{height}");
+            for (a, b) in padded.iter().zip(&whole) {
+                let (mut one, mut other) = (Shrink::default(), Shrink::default());
+                assert_eq!(one.reduce(a).unwrap(), other.reduce(b).unwrap(), "{width}x{height}");
+                let meta = a.buffer().unwrap().meta::<VideoMeta>().expect("the decoder tells how its rows lie");
+                let luma = usize::try_from(meta.stride()[0]).unwrap() * usize::try_from(height).unwrap();
+                assert!(
+                    meta.offset()[1] > luma,
+                    "{width}x{height}: the rows below are still there: nothing was copied"
+                );
+            }
+        }
+    }
 
     #[test]
     fn a_decoder_hangs_when_it_takes_nothing_for_two_seconds() {

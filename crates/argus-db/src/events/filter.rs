@@ -63,6 +63,11 @@ impl EventFilter {
         }
     }
 
+    /// The same, whenever it was.
+    pub(super) fn whenever(&self) -> Self {
+        Self { start_time: None, end_time: None, ..self.clone() }
+    }
+
     /// The words that are looked for.
     pub(super) fn search(&self) -> Search {
         Search::parse(self.q.as_deref())
@@ -114,20 +119,50 @@ impl EventFilter {
         })
     }
 
+    /// Whether little is asked for beside the time, as most people do: one thing, or two of which each has one value.
+    /// Such a query is written so that its statement can be kept: there are few of them. Every other is prepared anew
+    /// each time, or the connections would keep as many statements as there are combinations.
+    fn is_plain(&self) -> bool {
+        let lists = [
+            self.camera_ids.len(),
+            self.detection_types.len(),
+            self.source_types.len(),
+            self.description_statuses.len(),
+        ];
+        let others =
+            [self.min_confidence.is_some(), self.q.is_some(), self.has_clip.is_some(), self.low_confidence.is_some()];
+        let (named, others) = (lists.iter().sum::<usize>(), others.iter().filter(|is_named| **is_named).count());
+        lists.iter().all(|values| *values <= 1) && (named + others <= 1 || named == 2 && others == 0)
+    }
+
     fn query_but_words(&self, window: Window) -> Option<Query> {
         if self.is_void() || window.is_empty() {
             return None;
         }
+        let is_plain = self.is_plain();
         let mut query: Query = event::table.into_boxed();
         if let Some(cameras) = self.cameras() {
-            query = query.filter(event::camera_id.eq_any(cameras));
+            query = match cameras.first() {
+                Some(one) if is_plain => query.filter(event::camera_id.eq(one.clone())),
+                _ => query.filter(event::camera_id.eq_any(cameras)),
+            };
         }
         if !self.detection_types.is_empty() {
-            query = query.filter(detected(&self.detection_types));
+            query = match self.detection_types.first() {
+                Some(one) if is_plain => {
+                    let name = one.as_str();
+                    let among_objects = event::objects.like(format!("%\"{name}\"%"));
+                    query.filter(event::detection_type.eq(name).or(among_objects))
+                }
+                _ => query.filter(detected(&self.detection_types)),
+            };
         }
         if !self.source_types.is_empty() {
             let types: Vec<&'static str> = self.source_types.iter().map(|t| t.as_str()).collect();
-            query = query.filter(event::source_type.eq_any(types));
+            query = match types.first() {
+                Some(one) if is_plain => query.filter(event::source_type.eq(*one)),
+                _ => query.filter(event::source_type.eq_any(types)),
+            };
         }
         let (window, all) = (window.and(self.window()), Window::all());
         if window.from != all.from {
@@ -141,7 +176,10 @@ impl EventFilter {
         }
         if !self.description_statuses.is_empty() {
             let statuses: Vec<&'static str> = self.description_statuses.iter().map(|s| s.as_str()).collect();
-            query = query.filter(event::description_status.eq_any(statuses));
+            query = match statuses.first() {
+                Some(one) if is_plain => query.filter(event::description_status.eq(*one)),
+                _ => query.filter(event::description_status.eq_any(statuses)),
+            };
         }
         if let Some(has_clip) = self.has_clip {
             let stored = ClipState::Stored.as_str();

@@ -85,6 +85,11 @@ impl Window {
         self.from >= self.until
     }
 
+    /// Microseconds.
+    pub(crate) fn len_us(self) -> i64 {
+        self.until.saturating_sub(self.from).max(0)
+    }
+
     /// Put together from the longest stretches that fit, none longer than `coarsest`, in order of time.
     pub(crate) fn pieces(self, coarsest: Span) -> Vec<Piece> {
         let mut pieces = Vec::new();

@@ -172,6 +172,11 @@ pub(super) fn motion_json(motion: Option<&EventMotion>) -> Result<Option<String>
     json("motion", motion).map(Some)
 }
 
+/// [`EventRow::is_finished`] as a condition: nothing is taken away from an event that still gets files.
+pub(crate) const FINISHED: &str = "(ended_us IS NOT NULL AND clip_state <> 'pending' AND frames_state <> 'pending')";
+/// The opposite, in the words of the partial index `event_unfinished`, or that is not used.
+pub(crate) const UNFINISHED: &str = "(ended_us IS NULL OR clip_state = 'pending' OR frames_state = 'pending')";
+
 impl EventRow {
     /// The row of an event that has just begun.
     pub(super) fn new(new: &NewEvent, stored_at: Timestamp) -> Result<Self, DbError> {
@@ -232,7 +237,8 @@ impl EventRow {
         })
     }
 
-    /// Whether nothing more is written for it: it is over, and its files are all there that will be.
+    /// Whether nothing more is written for it: it is over, and its files are all there that will be. The same as
+    /// [`FINISHED`], and the opposite of [`UNFINISHED`].
     pub(crate) fn is_finished(&self) -> bool {
         self.ended_us.is_some()
             && self.clip_state != ClipState::Pending.as_str()

@@ -11,7 +11,7 @@ use diesel::prelude::*;
 use super::EventFilter;
 use super::facts::{COUNTED, Cells, CountedRow, Kinds};
 use super::ladder::{Piece, Span, Window};
-use super::summary::{self, EVERY_CAMERA};
+use super::summary::{self, EVERY_CAMERA, Part};
 use crate::conn::DbConn;
 use crate::database::Database;
 use crate::error::DbError;
@@ -83,23 +83,24 @@ impl Tally {
     fn by_summary(&mut self, c: &mut DbConn, filter: &EventFilter, kinds: &Kinds) -> Result<(), DbError> {
         let window = filter.window();
         let cameras: Vec<String> = Self::each_camera(c, filter)?.into_iter().collect();
-        for piece in window.pieces(Span::All) {
+        for Part { piece, times } in summary::parts(c, window)? {
             match piece {
                 Piece::Whole(span, window) => {
                     for camera in filter.summed() {
-                        summary::gather(c, &camera, kinds, span, window, &mut self.cells)?;
+                        summary::gather(c, &camera, kinds, span, window, times, &mut self.cells)?;
                     }
                     for (camera, n) in summary::count_each(c, &cameras, kinds, span, window)? {
-                        *self.cameras.entry(camera).or_default() += n;
+                        *self.cameras.entry(camera).or_default() += times * n;
                     }
                 }
-                // Their hours are counted with them.
-                Piece::Rest(window) => self.by_rows(c, filter, window)?,
+                // What is taken out lies outside of the filter's own time.
+                Piece::Rest(window) => self.facts_by_rows(c, &filter.whenever(), window, times)?,
             }
         }
         for piece in window.pieces(Span::Hour) {
-            if let Piece::Whole(span, window) = piece {
-                self.spread(c, filter, kinds, span, window)?;
+            match piece {
+                Piece::Whole(span, window) => self.spread(c, filter, kinds, span, window)?,
+                Piece::Rest(window) => self.hours_by_rows(c, filter, window)?,
             }
         }
         Ok(())
@@ -128,14 +129,15 @@ impl Tally {
         window: Window,
     ) -> Result<(), DbError> {
         let found = summary::buckets(c, &filter.summed(), kinds, span, window)?;
+        let hours: Vec<Option<LocalHour>> = found.iter().map(|bucket| self.even(span.window(bucket.from))).collect();
         // In a zone that is half an hour off all stretches are uneven: then the finer ones are read in one go.
-        let uneven = found.iter().filter(|bucket| self.even(span.window(bucket.from)).is_none()).count();
+        let uneven = hours.iter().filter(|hour| hour.is_none()).count();
         if let Some(finer) = span.finer().filter(|_| uneven > found.len() / 8) {
             return self.spread(c, filter, kinds, finer, window);
         }
-        for bucket in found {
+        for (bucket, hour) in found.into_iter().zip(hours) {
             let part = span.window(bucket.from);
-            match (self.even(part), span.finer()) {
+            match (hour, span.finer()) {
                 (Some(hour), _) => *self.hours.entry(hour).or_default() += bucket.matching,
                 (None, Some(finer)) => self.spread(c, filter, kinds, finer, part)?,
                 (None, None) => self.hours_by_rows(c, filter, part)?,
@@ -158,14 +160,34 @@ impl Tally {
         let Some(query) = filter.query(window, c.is_postgres()) else { return Ok(()) };
         for row in query.select(COUNTED).load_iter::<CountedRow, _>(c)? {
             let row = row?;
-            let (facts, cell) = row.cell()?;
-            self.cells.entry(facts).or_default().add(&cell, 1);
             let hour = self.hour_of(row.started_us);
             *self.hours.entry(hour).or_default() += 1;
-            match self.cameras.get_mut(&row.camera_id) {
-                Some(n) => *n += 1,
-                None => drop(self.cameras.insert(row.camera_id, 1)),
-            }
+            self.facts(row, 1)?;
+        }
+        Ok(())
+    }
+
+    /// Kinds and cameras of the rows of a window that began whenever, counted in or out.
+    fn facts_by_rows(
+        &mut self,
+        c: &mut DbConn,
+        filter: &EventFilter,
+        window: Window,
+        times: i64,
+    ) -> Result<(), DbError> {
+        let Some(query) = filter.query(window, c.is_postgres()) else { return Ok(()) };
+        for row in query.select(COUNTED).load_iter::<CountedRow, _>(c)? {
+            self.facts(row?, times)?;
+        }
+        Ok(())
+    }
+
+    fn facts(&mut self, row: CountedRow, times: i64) -> Result<(), DbError> {
+        let (facts, cell) = row.cell()?;
+        self.cells.entry(facts).or_default().add(&cell, times);
+        match self.cameras.get_mut(&row.camera_id) {
+            Some(n) => *n += times,
+            None => drop(self.cameras.insert(row.camera_id, times)),
         }
         Ok(())
     }
@@ -185,7 +207,8 @@ impl Tally {
         let (mut confidence, mut cost) = (0, 0);
         let (mut ai, mut duration, mut response) = ((0, 0), (0, 0), (0, 0));
         let plus = |sum: &mut (i64, i64), more: (i64, i64)| *sum = (sum.0 + more.0, sum.1 + more.1);
-        for (facts, cell) in &self.cells {
+        // Kinds of which everything was taken out again are among them.
+        for (facts, cell) in self.cells.iter().filter(|(_, cell)| cell.events() > 0) {
             let n = unsigned(cell.events());
             stats.total += n;
             if let Some(kind) = facts.detection() {
@@ -207,14 +230,16 @@ impl Tally {
             plus(&mut duration, cell.duration());
             plus(&mut response, cell.response());
         }
+        let mut days = BTreeMap::new();
         // Stretches without a match are among them.
         for (hour, n) in self.hours.into_iter().filter(|&(_, n)| n > 0) {
             let n = unsigned(n);
-            *stats.by_day.entry(hour.date.to_string()).or_default() += n;
+            *days.entry(hour.date).or_default() += n;
             if let Some(sum) = stats.by_hour.get_mut(usize::from(hour.hour)) {
                 *sum += n;
             }
         }
+        stats.by_day = days.into_iter().map(|(date, n)| (date.to_string(), n)).collect();
         stats.by_camera = self.cameras.into_iter().filter(|&(_, n)| n > 0).map(|(id, n)| (id, unsigned(n))).collect();
         let events: i64 = self.cells.values().map(super::facts::Cell::events).sum();
         stats.average_confidence = average((events, confidence));

@@ -11,7 +11,7 @@ use diesel::prelude::*;
 use diesel::sql_types::BigInt;
 
 use super::facts::{COUNTED, Cell, Cells, CountedRow, Facts, Kinds};
-use super::ladder::{Span, Window};
+use super::ladder::{Piece, Span, Window};
 use crate::conn::{DbConn, Role};
 use crate::error::DbError;
 use crate::journal;
@@ -157,6 +157,44 @@ pub(crate) fn recount(conn: &mut DbConn) -> Result<(), DbError> {
     Ok(())
 }
 
+/// A part of what is added up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Part {
+    pub(crate) piece: Piece,
+    /// 1, or −1 where it is taken out of the whole.
+    pub(crate) times: i64,
+}
+
+/// The days from the first with events to the last; `None` without any.
+pub(crate) fn extent(conn: &mut DbConn) -> Result<Option<Window>, DbError> {
+    let days = || {
+        event_summary::table
+            .filter(event_summary::span.eq(Span::Day.code()))
+            .filter(event_summary::camera_id.eq(EVERY_CAMERA))
+            .select(event_summary::from_us)
+    };
+    let first: Option<i64> = days().order(event_summary::from_us.asc()).first(conn).optional()?;
+    let last: Option<i64> = days().order(event_summary::from_us.desc()).first(conn).optional()?;
+    Ok(first.zip(last).map(|(first, last)| Window { from: first, until: Span::Day.window(last).until }))
+}
+
+/// How a window is best added up: from what is in it, or, where that is most of all there is, from all that there is
+/// without what is not in it.
+pub(crate) fn parts(conn: &mut DbConn, window: Window) -> Result<Vec<Part>, DbError> {
+    let put = |window: Window, times| window.pieces(Span::All).into_iter().map(move |piece| Part { piece, times });
+    let Some(extent) = extent(conn)? else { return Ok(Vec::new()) };
+    let inside = window.and(extent);
+    if inside.is_empty() {
+        return Ok(Vec::new());
+    }
+    let before = Window { from: extent.from, until: inside.from };
+    let after = Window { from: inside.until, until: extent.until };
+    if (before.len_us() + after.len_us()).saturating_mul(2) > inside.len_us() {
+        return Ok(put(inside, 1).collect());
+    }
+    Ok(put(Window::all(), 1).chain(put(before, -1)).chain(put(after, -1)).collect())
+}
+
 /// How many events a stretch of time has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Bucket {
@@ -245,13 +283,15 @@ pub(crate) fn count_each(
     packed.into_iter().map(|(camera, cells)| Ok((camera, matching(&cells, kinds)?))).collect()
 }
 
-/// Adds the cells of whole stretches of one camera to `into`, those of the kinds that are asked for.
+/// Adds the cells of whole stretches of one camera to `into`, or with −1 takes them out: those of the kinds that are asked
+/// for.
 pub(crate) fn gather(
     conn: &mut DbConn,
     camera: &str,
     kinds: &Kinds,
     span: Span,
     window: Window,
+    times: i64,
     into: &mut Cells,
 ) -> Result<(), DbError> {
     let rows: Vec<(Vec<u8>, Vec<u8>)> = event_summary::table
@@ -262,11 +302,11 @@ pub(crate) fn gather(
         .select((event_summary::cells, event_summary::sums))
         .load(conn)?;
     for (cells, sums) in rows {
-        for (facts, cell) in unpack(&cells, &sums)? {
+        each(&cells, &sums, |facts, cell| {
             if kinds.matches(facts) {
-                into.entry(facts).or_default().add(&cell, 1);
+                into.entry(facts).or_default().add(cell, times);
             }
-        }
+        })?;
     }
     Ok(())
 }
@@ -310,17 +350,25 @@ fn pack(cells: &Cells) -> (Vec<u8>, Vec<u8>) {
     (counts, sums)
 }
 
-fn unpack(mut counts: &[u8], mut sums: &[u8]) -> Result<Cells, DbError> {
+fn unpack(counts: &[u8], sums: &[u8]) -> Result<Cells, DbError> {
     let mut cells = Cells::new();
+    each(counts, sums, |facts, cell| {
+        cells.insert(facts, *cell);
+    })?;
+    Ok(cells)
+}
+
+/// Gives the cells one after the other.
+fn each(mut counts: &[u8], mut sums: &[u8], mut take_in: impl FnMut(Facts, &Cell)) -> Result<(), DbError> {
     while !counts.is_empty() {
         let (facts, events) = next(&mut counts)?;
         let mut cell = Cell::default();
         for (place, value) in cell.0.iter_mut().enumerate() {
             *value = if place == 0 { events } else { take(&mut sums).ok_or_else(damaged)? };
         }
-        cells.insert(facts, cell);
+        take_in(facts, &cell);
     }
-    Ok(cells)
+    Ok(())
 }
 
 fn next(counts: &mut &[u8]) -> Result<(Facts, i64), DbError> {

@@ -7,8 +7,8 @@ use diesel::prelude::*;
 
 use super::EventFilter;
 use super::facts::Kinds;
-use super::ladder::{Piece, Span, Window};
-use super::summary;
+use super::ladder::{Piece, Window};
+use super::summary::{self, Part};
 use crate::conn::DbConn;
 use crate::error::DbError;
 use crate::page::total as unsigned;
@@ -34,14 +34,16 @@ pub(super) fn total(conn: &mut DbConn, known: &Totals, filter: &EventFilter) -> 
 /// What the summary says.
 pub(super) fn summed(conn: &mut DbConn, filter: &EventFilter, kinds: &Kinds) -> Result<i64, DbError> {
     let mut sum = 0;
-    for piece in filter.window().pieces(Span::All) {
+    let cameras = filter.summed();
+    for Part { piece, times } in summary::parts(conn, filter.window())? {
         match piece {
             Piece::Whole(span, window) => {
-                for camera in filter.summed() {
-                    sum += summary::count(conn, &camera, kinds, span, window)?;
+                for camera in &cameras {
+                    sum += times * summary::count(conn, camera, kinds, span, window)?;
                 }
             }
-            Piece::Rest(window) => sum += rows(conn, filter, window)?,
+            // What is taken out lies outside of the filter's own time.
+            Piece::Rest(window) => sum += times * rows(conn, &filter.whenever(), window)?,
         }
     }
     Ok(sum)

@@ -6,7 +6,7 @@ use diesel::prelude::*;
 use super::facts::Kinds;
 use super::filter::Query;
 use super::ladder::{Piece, Span, Window};
-use super::summary::{Bucket, buckets};
+use super::summary::{Bucket, buckets, extent};
 use super::{EventFilter, EventRow, Sort, totals};
 use crate::conn::DbConn;
 use crate::error::DbError;
@@ -15,6 +15,9 @@ use crate::search::Search;
 
 /// So many events are rather looked through than located more closely.
 const LOOK_THROUGH: i64 = 256;
+
+/// So many stretches are looked at first.
+const AT_ONCE: i64 = 4;
 
 /// A place in the list: that of the last event seen.
 #[derive(Clone, Debug)]
@@ -54,8 +57,7 @@ fn located(
         (Some(last), Sort::Asc) => window.from = window.from.max(last.started_us),
         (None, _) => {}
     }
-    let cameras = filter.summed();
-    let kinds = filter.kinds();
+    let (cameras, kinds) = (filter.summed(), filter.kinds());
     let is_indexed = kinds.is_some_and(|kinds| kinds.is_any()) && cameras.len() == 1;
     let mut walk = Walk {
         conn,
@@ -76,7 +78,9 @@ fn located(
     if kinds.is_none() || (is_indexed && skip == 0) {
         walk.fetch(window)?;
     } else {
-        for piece in window.pieces_in(Span::All, sort) {
+        // Nothing lies outside of the days that have events.
+        let window = extent(walk.conn)?.map_or(Window { until: window.from, ..window }, |days| window.and(days));
+        for piece in window.pieces_in(Span::Day, sort) {
             walk.piece(piece)?;
         }
         walk.flush()?;
@@ -199,16 +203,30 @@ impl Walk<'_> {
         }
     }
 
+    /// Looks at some stretches, then at more: most pages are full after the first.
     fn whole(&mut self, span: Span, window: Window) -> Result<(), DbError> {
-        let mut found = buckets(self.conn, &self.cameras, &self.kinds, span, window)?;
-        if self.sort == Sort::Desc {
-            found.reverse();
-        }
-        for bucket in found {
-            if self.is_done() {
-                break;
+        let (mut left, mut at_once) = (window, AT_ONCE);
+        while !left.is_empty() && !self.is_done() {
+            let len = span.window(left.from).len_us().saturating_mul(at_once);
+            let some = match self.sort {
+                Sort::Desc => Window { from: left.from.max(left.until.saturating_sub(len)), ..left },
+                Sort::Asc => Window { until: left.until.min(left.from.saturating_add(len)), ..left },
+            };
+            match self.sort {
+                Sort::Desc => left.until = some.from,
+                Sort::Asc => left.from = some.until,
             }
-            self.bucket(span, bucket)?;
+            at_once = at_once.saturating_mul(AT_ONCE);
+            let mut found = buckets(self.conn, &self.cameras, &self.kinds, span, some)?;
+            if self.sort == Sort::Desc {
+                found.reverse();
+            }
+            for bucket in found {
+                if self.is_done() {
+                    break;
+                }
+                self.bucket(span, bucket)?;
+            }
         }
         Ok(())
     }

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use argus_core::CameraId;
 use argus_core::journal::{DeleteReason, Message, MessageType};
+use argus_core::notification::Notification;
 
 use super::list::rows;
 use super::{TestDb, at, camera, on_both, open_event};
-use crate::{Database, DbError, EventChange, JournalBounds};
+use crate::{Audience, Database, DbError, EventChange, JournalBounds};
 
 /// Reads on from `after` until `seq`, by the news.
 async fn follow(db: Database, mut after: i64, seq: i64) -> Vec<i64> {
@@ -155,6 +156,59 @@ on_both! {
         let again = t.again().await;
         assert_eq!(*again.journal_watch().borrow(), 5);
         assert_eq!(again.journal_tail(0, 10).await.unwrap().len(), 1);
+    }
+
+    async fn what_is_stored_here_is_in_memory_before_anybody_asks(t) {
+        let c = t.db.camera_insert(camera("A")).await.unwrap().id;
+        let e = open_event(&t.db, c, at(0)).await.id;
+        tell(&t.db, c, "x".into()).await.unwrap();
+        assert_eq!(t.db.inner.journal.held(), 3);
+        same_by_both_ways(&t).await;
+        t.db.event_delete(e, DeleteReason::User, at(1)).await.unwrap();
+        assert_eq!(t.db.inner.journal.held(), 3, "what was said of the event is forgotten here too");
+        same_by_both_ways(&t).await;
+        // What somebody else stores leaves a hole, and what comes behind it has to wait for the table.
+        let other = t.again().await;
+        tell(&other, c, "y".into()).await.unwrap();
+        tell(&t.db, c, "z".into()).await.unwrap();
+        assert_eq!(t.db.inner.journal.held(), 3);
+        same_by_both_ways(&t).await;
+        assert_eq!(t.db.inner.journal.held(), 5);
+    }
+
+    async fn a_notification_of_an_event_that_is_gone_is_not_told(t) {
+        let c = t.db.camera_insert(camera("A")).await.unwrap().id;
+        let e = open_event(&t.db, c, at(0)).await.id;
+        t.db.event_delete(e, DeleteReason::User, at(1)).await.unwrap();
+        let before = t.db.journal_tail(0, 100).await.unwrap().len();
+        let mut notice = Notification::camera_offline(c, "A", None, true, at(2));
+        notice.event_id = Some(e);
+        t.db.notification_add(notice, at(2)).await.unwrap();
+        assert_eq!(t.db.journal_tail(0, 100).await.unwrap().len(), before);
+        same_by_both_ways(&t).await;
+    }
+
+    async fn a_page_comes_with_the_bounds_of_its_own_state(t) {
+        let all = || Audience::of(&[MessageType::CameraStatus]);
+        let c = t.db.camera_insert(camera("A")).await.unwrap().id;
+        let page = |after| t.db.journal_page(after, 100, all());
+        assert_eq!(page(None).await.unwrap(), (JournalBounds { oldest: 1, newest: 1 }, Vec::new()));
+        // Somebody keeps adding and trimming: whatever is seen, nothing is missing behind its oldest.
+        let (writer, id) = (t.db.clone(), c);
+        let busy = tokio::spawn(async move {
+            for i in 1..60 {
+                tell(&writer, id, i.to_string()).await.unwrap();
+                writer.journal_trim(at(1000)).await.unwrap();
+            }
+        });
+        let mut after = 0;
+        while !busy.is_finished() {
+            let (bounds, found) = page(Some(after)).await.unwrap();
+            let expected: Vec<i64> = (bounds.oldest.max(after + 1)..=bounds.newest).collect();
+            assert_eq!(found.iter().map(|m| m.seq).collect::<Vec<_>>(), expected);
+            after = bounds.newest - 1;
+        }
+        busy.await.unwrap();
     }
 
     async fn memory_is_bounded_and_older_messages_come_from_the_table(t) {

@@ -6,7 +6,7 @@ use argus_core::{Secret, SessionId, Timestamp, UserId};
 use super::list::rows;
 use super::users::{add, password};
 use super::{TestDb, at, on_both};
-use crate::{Database, NewRefresh, NewSession, Refreshed};
+use crate::{Database, NewRefresh, NewSession, Presented, Refreshed};
 
 fn refresh(fill: u8, end: i64) -> NewRefresh {
     NewRefresh { sha256: [fill; 32], expires_at: at(end) }
@@ -30,8 +30,22 @@ async fn open(db: &Database, user: &User, fill: u8, seconds: i64) -> SessionId {
     id
 }
 
+/// A token that is known by its hash alone.
+fn plain(fill: u8) -> Presented {
+    Presented { sha256: [fill; 32], of: None }
+}
+
+/// One of which can be seen whose it is.
+fn signed(fill: u8, id: SessionId) -> Presented {
+    Presented { sha256: [fill; 32], of: Some(id) }
+}
+
 async fn renew(db: &Database, old: u8, new: u8, now: i64) -> Refreshed {
-    db.session_refresh([old; 32], refresh(new, now + 1000), Some("10.0.0.1".into()), None, at(now)).await.unwrap()
+    renew_by(db, plain(old), new, now).await
+}
+
+async fn renew_by(db: &Database, old: Presented, new: u8, now: i64) -> Refreshed {
+    db.session_refresh(old, refresh(new, now + 1000), Some("10.0.0.1".into()), None, at(now)).await.unwrap()
 }
 
 async fn lives(t: &TestDb, id: SessionId, now: Timestamp) -> bool {
@@ -50,25 +64,49 @@ on_both! {
         let (stored, _) = t.db.session_get(id, at(31)).await.unwrap().unwrap();
         assert_eq!((stored.created_at, stored.last_active_at, stored.expires_at), (at(10), at(30), at(1030)));
         assert_eq!(stored.ip_address.as_deref(), Some("10.0.0.1"));
-        assert_eq!(t.db.session_of_refresh([1; 32], at(40)).await.unwrap(), Some(id));
+        assert_eq!(t.db.session_of_refresh(plain(1), at(40)).await.unwrap(), Some(id));
         // A replaced one is theft: nothing of the session is left, its newest token neither.
         assert_eq!(renew(&t.db, 1, 9, 40).await, Refreshed::Reused(id));
         assert!(!lives(&t, id, at(40)).await);
         assert_eq!(renew(&t.db, 3, 9, 40).await, Refreshed::Unknown);
         assert_eq!(renew(&t.db, 1, 9, 40).await, Refreshed::Unknown);
-        assert_eq!(t.db.session_of_refresh([3; 32], at(40)).await.unwrap(), None);
+        assert_eq!(t.db.session_of_refresh(plain(3), at(40)).await.unwrap(), None);
+    }
+
+    async fn signed_tokens_leave_no_rows_and_are_theft_all_the_same(t) {
+        let ada = add(&t.db, "ada", Role::Admin, 0).await;
+        let (id, other) = (open(&t.db, &ada, 1, 10).await, open(&t.db, &ada, 100, 10).await);
+        for n in 1..50_u8 {
+            assert!(matches!(renew_by(&t.db, signed(n, id), n + 1, 20).await, Refreshed::Good(_, of) if of == id));
+        }
+        assert_eq!(rows(&t, "refresh_token").await, 2);
+        assert_eq!(t.db.session_of_refresh(signed(1, id), at(30)).await.unwrap(), Some(id));
+        // Whoever says it is of another session is nobody: what is stored decides.
+        assert!(matches!(renew_by(&t.db, signed(50, other), 51, 30).await, Refreshed::Good(_, of) if of == id));
+        assert!(lives(&t, other, at(30)).await);
+        assert_eq!(renew_by(&t.db, signed(7, id), 99, 40).await, Refreshed::Reused(id));
+        assert!(!lives(&t, id, at(40)).await && lives(&t, other, at(40)).await);
+        assert_eq!(renew_by(&t.db, signed(7, id), 99, 40).await, Refreshed::Unknown);
+        assert_eq!(renew_by(&t.db, signed(51, id), 99, 40).await, Refreshed::Unknown);
+        assert_eq!(t.db.session_of_refresh(signed(7, id), at(40)).await.unwrap(), None);
+        // The user may not sign in: nothing is told, and nothing ended by it.
+        add(&t.db, "bob", Role::Admin, 40).await;
+        let off = UserChange { is_active: Some(false), ..UserChange::default() };
+        t.db.user_change(ada.id, off, at(41)).await.unwrap();
+        assert_eq!(renew_by(&t.db, signed(100, other), 99, 42).await, Refreshed::Unknown);
     }
 
     async fn of_two_refreshes_at_once_one_is_theft(t) {
         let ada = add(&t.db, "ada", Role::Admin, 0).await;
         let other = t.again().await;
-        for round in 0..5_u8 {
+        for round in 0..10_u8 {
             let base = round * 3;
             let id = open(&t.db, &ada, base + 1, 10).await;
             let (a, b) = (t.db.clone(), other.clone());
+            let token = if round % 2 == 0 { plain(base + 1) } else { signed(base + 1, id) };
             let (one, two) = tokio::join!(
-                tokio::spawn(async move { renew(&a, base + 1, base + 2, 20).await }),
-                tokio::spawn(async move { renew(&b, base + 1, base + 3, 20).await }),
+                tokio::spawn(async move { renew_by(&a, token, base + 2, 20).await }),
+                tokio::spawn(async move { renew_by(&b, token, base + 3, 20).await }),
             );
             let both = [one.unwrap(), two.unwrap()];
             assert_eq!(both.iter().filter(|r| matches!(r, Refreshed::Good(..))).count(), 1, "{both:?}");
