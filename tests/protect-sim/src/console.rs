@@ -67,7 +67,6 @@ pub(crate) struct State {
     pub(crate) clip: Bytes,
     pub(crate) next_stream: u64,
     pub(crate) next_connection: u64,
-    pub(crate) opened: u64,
 }
 
 /// A simulated console.
@@ -114,7 +113,6 @@ impl Console {
             clip: Bytes::from_static(crate::fixtures::CLIP),
             next_stream: 1,
             next_connection: 1,
-            opened: 0,
         };
         let stop = CancellationToken::new();
         Ok(Arc::new(Self {

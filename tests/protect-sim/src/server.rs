@@ -231,10 +231,10 @@ async fn handle(
         (Outcome::Reply(reply), _) => reply.send(what.as_ref()),
         (Outcome::Upgrade(start), Some(upgrade)) => {
             let key = asked.headers.get(SEC_WEBSOCKET_KEY).map(|key| derive_accept_key(key.as_bytes()));
-            let console = Arc::clone(&console);
+            let entry = stream::Entry::new(&console, &start);
             tokio::spawn(async move {
                 match upgrade.await {
-                    Ok(upgraded) => stream::serve(console, link, upgraded, *start).await,
+                    Ok(upgraded) => stream::serve(entry, link, upgraded, *start).await,
                     Err(error) => tracing::debug!(%error, "no WebSocket"),
                 }
             });

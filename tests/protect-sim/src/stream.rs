@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
 use tokio_tungstenite::tungstenite::protocol::frame::{CloseFrame, Frame};
-use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::protocol::Role;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use crate::console::{Console, Open};
@@ -80,33 +80,47 @@ enum Next {
     Stop,
 }
 
-/// Serves a stream until it ends.
-pub(crate) async fn serve(console: Arc<Console>, link: Link, upgraded: Upgraded, start: Start) {
-    let config = WebSocketConfig::default().max_write_buffer_size(64 * 1024 * 1024);
-    let mut socket = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config)).await;
-    let (orders, inbox) = mpsc::channel(64);
-    let number = {
+/// A stream in the list of those that are open, for as long as this lives.
+pub(crate) struct Entry {
+    console: Arc<Console>,
+    number: u64,
+    inbox: mpsc::Receiver<Order>,
+}
+
+impl Entry {
+    /// Adds it, so that it takes orders from when its client is told that it is open.
+    pub(crate) fn new(console: &Arc<Console>, start: &Start) -> Self {
+        let (orders, inbox) = mpsc::channel(64);
         let mut state = console.state();
         let number = state.next_stream;
         state.next_stream += 1;
-        state.opened += 1;
-        let open = Open { stream: start.stream, key: start.key.clone(), orders };
-        state.open.insert(number, open);
-        number
-    };
+        state.open.insert(number, Open { stream: start.stream, key: start.key.clone(), orders });
+        Self { console: Arc::clone(console), number, inbox }
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        self.console.state().open.remove(&self.number);
+    }
+}
+
+/// Serves a stream until it ends.
+pub(crate) async fn serve(mut entry: Entry, link: Link, upgraded: Upgraded, start: Start) {
+    let mut socket = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, None).await;
+    let console = Arc::clone(&entry.console);
     let stopped = link.stop.clone();
     tokio::select! {
         () = stopped.cancelled() => {}
-        _ = run(&console, &link, &mut socket, inbox, start) => {}
+        _ = run(&console, &link, &mut socket, &mut entry.inbox, start) => {}
     }
-    console.state().open.remove(&number);
 }
 
 async fn run(
     console: &Console,
     link: &Link,
     socket: &mut Socket,
-    mut inbox: mpsc::Receiver<Order>,
+    inbox: &mut mpsc::Receiver<Order>,
     start: Start,
 ) -> Result<(), Error> {
     let mut changed = console.changed.subscribe();
