@@ -74,7 +74,7 @@ mod tests {
         let locks = Lockouts::default();
         let now = Timestamp::from_millis(1_000_000);
         let s = Duration::from_secs;
-        let mut refuse = |asked| locks.refused("c:443", now, s(300), s(3600), asked).until.since(now).as_secs();
+        let refuse = |asked| locks.refused("c:443", now, s(300), s(3600), asked).until.since(now).as_secs();
         assert_eq!(refuse(None), 300);
         assert_eq!(refuse(None), 600);
         assert_eq!(refuse(Some(s(5000))), 5000);
