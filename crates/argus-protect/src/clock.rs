@@ -35,7 +35,10 @@ impl ConsoleClock {
             // The middle of the second that is told.
             let theirs = date.timestamp().as_millisecond().saturating_add(500);
             let offset = theirs.saturating_sub(self.now().as_millis());
-            self.offset_ms.store(if offset.abs() < NOISE_MS { 0 } else { offset }, Ordering::Relaxed);
+            // The first word stands while later ones say the same: times that wander by a second look like changes.
+            if offset.saturating_sub(self.offset_ms()).abs() >= NOISE_MS {
+                self.offset_ms.store(if offset.abs() < NOISE_MS { 0 } else { offset }, Ordering::Relaxed);
+            }
         }
     }
 

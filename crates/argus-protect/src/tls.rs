@@ -159,13 +159,14 @@ pub(crate) fn hex(bytes: &[u8]) -> String {
 pub(crate) fn fault(error: &(dyn std::error::Error + 'static), shown: Option<&Shown>) -> Option<ProtectError> {
     let mut next = Some(error);
     while let Some(e) = next {
-        // An `io::Error` passes over what it wraps when it is asked for its cause.
-        let inner = e.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        let tls = inner.and_then(|i| i.downcast_ref::<Error>()).or_else(|| e.downcast_ref::<Error>());
-        if let Some(tls) = tls {
+        if let Some(tls) = e.downcast_ref::<Error>() {
             return Some(name(tls, shown));
         }
-        next = e.source();
+        // An `io::Error` passes over what it wraps when it is asked for its cause.
+        next = match e.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref) {
+            Some(wrapped) => Some(wrapped),
+            None => e.source(),
+        };
     }
     None
 }

@@ -16,6 +16,7 @@ const EXPORT: &str = "/proxy/protect/api/video/export";
 async fn snapshots_come_from_either_interface() {
     let rig = Rig::new(Options::default()).await;
     let camera = rig.sim.cameras().remove(0);
+    rig.sim.camera_update(&camera, &json!({"isPairedWithAiPort": false}));
     for with in [With::Account, With::Key] {
         let open = rig.connected(with).await;
         let still = open.handle.snapshot(&camera, Some(320)).await.unwrap();
@@ -98,8 +99,14 @@ async fn thumbnail_polls_after_end() {
 #[tokio::test]
 async fn clip_waits_and_retries() {
     for early in [Early::NotFound502, Early::Error500, Early::Empty, Early::Cut, Early::Any] {
-        let clips = ClipRule { ready: Duration::from_millis(700), early };
-        let rig = Rig::new(Options { clips, skew_ms: -30_000, ..Options::default() }).await;
+        // `Date` tells whole seconds, so that waits under one mean nothing where clocks differ.
+        let clips = ClipRule { ready: Duration::from_millis(2600), early };
+        let tuning = Tuning {
+            clip_ready: Duration::from_millis(1200),
+            clip_retries: vec![Duration::from_millis(300); 10],
+            ..quick()
+        };
+        let rig = Rig::tuned(Options { clips, skew_ms: -30_000, ..Options::default() }, tuning).await;
         let open = rig.connected(With::Account).await;
         let camera = rig.sim.cameras().remove(0);
         let (from, end) = (now().minus(Duration::from_secs(3)), now());
