@@ -57,6 +57,9 @@ pub enum ProtectError {
         /// HTTP status.
         status: u16,
     },
+    /// The camera is not connected to its controller.
+    #[error("the camera is not connected to its controller")]
+    CameraOffline,
     /// It has no such thing.
     #[error("the controller has no {0}")]
     NotFound(String),
@@ -105,7 +108,7 @@ impl ProtectError {
             Self::Forbidden(_) => Some(ControllerFault::Forbidden),
             Self::NotProtect(_) | Self::NotFound(_) | Self::Unusable { .. } => Some(ControllerFault::NotProtect),
             Self::TooOld(_) => Some(ControllerFault::TooOld),
-            Self::Unsupported(_) | Self::File(_) | Self::Stopped => None,
+            Self::CameraOffline | Self::Unsupported(_) | Self::File(_) | Self::Stopped => None,
         }
     }
 
@@ -125,6 +128,7 @@ impl ProtectError {
             | Self::Timeout(_)
             | Self::RateLimited(_)
             | Self::Busy { .. }
+            | Self::CameraOffline
             | Self::NotFound(_)
             | Self::Unusable { .. }
             | Self::File(_)
@@ -145,9 +149,12 @@ impl ProtectError {
 impl Classify for ProtectError {
     fn class(&self) -> ErrorClass {
         match self {
-            Self::Unreachable(_) | Self::Busy { .. } | Self::Locked { .. } | Self::RateLimited(_) | Self::Stopped => {
-                ErrorClass::Unavailable
-            }
+            Self::Unreachable(_)
+            | Self::Busy { .. }
+            | Self::CameraOffline
+            | Self::Locked { .. }
+            | Self::RateLimited(_)
+            | Self::Stopped => ErrorClass::Unavailable,
             Self::Timeout(_) => ErrorClass::Timeout,
             Self::TlsUntrusted(_)
             | Self::TlsChanged(_)

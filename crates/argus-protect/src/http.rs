@@ -1,11 +1,14 @@
 //! One HTTP exchange with a controller: bounded in time and bytes, no redirects, no proxy, and with the reason when it
 //! fails.
 
+use std::borrow::Cow;
+use std::io::Read as _;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use flate2::bufread::GzDecoder;
 use http::{HeaderMap, Method, header};
 use serde_json::Value;
 use tokio::time::timeout;
@@ -61,11 +64,26 @@ impl Answer {
     pub(crate) fn json(&self) -> Result<Value, ProtectError> {
         let unusable = |reason: String| ProtectError::Unusable { what: self.what, reason };
         let kind = self.headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default();
-        let starts = self.body.iter().find(|b| !b.is_ascii_whitespace());
+        let body = self.plain().ok_or_else(|| unusable("it cannot be unpacked".into()))?;
+        let starts = body.iter().find(|b| !b.is_ascii_whitespace());
         if kind.contains("html") || starts == Some(&b'<') {
             return Err(unusable("HTML instead of JSON, as while the controller restarts".into()));
         }
-        serde_json::from_slice(&self.body).map_err(|e| unusable(format!("it is no JSON ({e})")))
+        // A name with a broken letter in it must not cost the rest.
+        serde_json::from_slice(&body)
+            .or_else(|_broken| serde_json::from_str(&String::from_utf8_lossy(&body)))
+            .map_err(|e| unusable(format!("it is no JSON ({e})")))
+    }
+
+    /// The body, unpacked where a proxy packed it unasked.
+    fn plain(&self) -> Option<Cow<'_, [u8]>> {
+        if self.header("content-encoding") != Some("gzip") {
+            return Some(Cow::Borrowed(&self.body));
+        }
+        let mut plain = Vec::new();
+        let limit = u64::try_from(MAX_JSON).unwrap_or(u64::MAX);
+        GzDecoder::new(self.body.as_ref()).take(limit).read_to_end(&mut plain).ok()?;
+        Some(Cow::Owned(plain))
     }
 
     /// A header as text.
@@ -191,8 +209,19 @@ pub(crate) async fn again<T, F>(tuning: &Tuning, mut attempt: impl FnMut() -> F)
 where
     F: Future<Output = Result<T, ProtectError>>,
 {
+    again_at_most(tuning, tuning.retries, &mut attempt).await
+}
+
+/// The same, only so often.
+pub(crate) async fn again_at_most<T, F>(
+    tuning: &Tuning,
+    mut left: u32,
+    attempt: &mut impl FnMut() -> F,
+) -> Result<T, ProtectError>
+where
+    F: Future<Output = Result<T, ProtectError>>,
+{
     let mut backoff = Backoff::new(tuning.retry_first, tuning.retry_longest);
-    let mut left = tuning.retries;
     loop {
         let failure = match attempt().await {
             Ok(value) => return Ok(value),

@@ -14,16 +14,20 @@ use tokio::time::{Instant, sleep};
 
 use crate::ProtectError;
 use crate::error::of_status;
-use crate::http::{Answer, again};
+use crate::http::{Answer, again_at_most};
 use crate::hub::Hub;
 use crate::local::Local;
 use crate::state::{Interface, Side};
+use crate::wire::Camera;
 
 /// Most bytes of a picture.
 const MAX_PICTURE: usize = 16 * 1024 * 1024;
 
 /// Pictures at the same time: each makes a camera encode.
 const PICTURES: usize = 3;
+
+/// How often a picture is asked for again: one that comes late shows something else.
+const PICTURE_TRIES: u32 = 1;
 
 /// Clips at the same time.
 const CLIPS: usize = 3;
@@ -64,6 +68,10 @@ impl Media {
 
     /// What a camera sees now. The local interface is asked first, because it makes pictures of the size that is wanted.
     pub(crate) async fn snapshot(&self, device: &str, max_width: Option<u32>) -> Result<Still, ProtectError> {
+        // A controller gives the last picture of a camera that is gone, as if it were one of now.
+        if self.camera(device).is_some_and(|c| !c.is_online()) {
+            return Err(ProtectError::CameraOffline);
+        }
         let _turn = self.pictures.acquire().await.map_err(|_closed| ProtectError::Stopped)?;
         let official = self.hub.client.official();
         let refused = self.hub.standing(|s| matches!(s.side(Interface::Local), Some(Side::Refused(_))));
@@ -77,11 +85,11 @@ impl Media {
             (Err(_), Some(official)) => {
                 // Only in two sizes: a little one for little wishes.
                 let high = max_width.is_none_or(|w| w > 640);
-                let fetch = || async {
+                let mut fetch = || async {
                     let answer = official.snapshot(device, high, MAX_PICTURE).await?;
                     still(answer, self.hub.now())
                 };
-                again(&self.hub.tuning, fetch).await
+                again_at_most(&self.hub.tuning, PICTURE_TRIES, &mut fetch).await
             }
         }
     }
@@ -98,9 +106,12 @@ impl Media {
         self.picture(local, device, "live pictures", "snapshot", query).await
     }
 
+    fn camera(&self, device: &str) -> Option<Camera> {
+        self.hub.inventory.read().unwrap_or_else(PoisonError::into_inner).camera(device)
+    }
+
     fn full_width(&self, device: &str) -> Option<i64> {
-        let inventory = self.hub.inventory.read().unwrap_or_else(PoisonError::into_inner);
-        inventory.camera(device)?.best()?.width.map(|w| w.min(1920))
+        self.camera(device)?.best()?.width.map(|w| w.min(1920))
     }
 
     /// What a camera saw then.
@@ -161,7 +172,7 @@ impl Media {
             }
         }
         let query = if known { own(&bare) } else { own(&query) };
-        again(&self.hub.tuning, || fetch(query.clone())).await
+        again_at_most(&self.hub.tuning, PICTURE_TRIES, &mut || fetch(query.clone())).await
     }
 
     /// The controller's picture of a detection, which is made after its end.

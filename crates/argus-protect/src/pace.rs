@@ -1,4 +1,5 @@
-//! The pace of the integration interface: a key may make 10 calls in a second, all programs and WebSockets together.
+//! The pace of the integration interface: a key may make 10 calls in a second, all programs and WebSocket connections
+//! together.
 
 use std::time::Duration;
 

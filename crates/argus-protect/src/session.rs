@@ -136,10 +136,10 @@ impl Session {
     /// Sends a call as this account: signs in when that is needed, and once more when the console forgot the session.
     pub(crate) async fn call(&self, call: &Call) -> Result<Answer, ProtectError> {
         let mut live = self.live(None).await?;
-        let mut answer = self.http.once(&self.dressed(call, &live)).await?;
+        let mut answer = self.http.once(&dressed(call, &live)).await?;
         if self.forgot(&answer) {
             live = self.live(Some(live.generation)).await?;
-            answer = self.http.once(&self.dressed(call, &live)).await?;
+            answer = self.http.once(&dressed(call, &live)).await?;
         }
         self.learn(&answer.headers, live.generation);
         self.judge(answer.what, answer.status)?;
@@ -149,10 +149,10 @@ impl Session {
     /// The same for a body that is read as it comes.
     pub(crate) async fn open(&self, call: &Call) -> Result<reqwest::Response, ProtectError> {
         let mut live = self.live(None).await?;
-        let mut response = self.http.open(&self.dressed(call, &live)).await?;
+        let mut response = self.http.open(&dressed(call, &live)).await?;
         if response.status().as_u16() == 401 {
             live = self.live(Some(live.generation)).await?;
-            response = self.http.open(&self.dressed(call, &live)).await?;
+            response = self.http.open(&dressed(call, &live)).await?;
         }
         self.learn(response.headers(), live.generation);
         self.judge(call.what, response.status().as_u16())?;
@@ -177,7 +177,7 @@ impl Session {
     pub async fn sign_out(&self) {
         let Some(live) = locked(&self.live).take() else { return };
         let call = Call::post("the sign-out", self.http.url(&["api/auth/logout"], &[]), json!({}));
-        let _ = self.http.once(&self.dressed(&call, &live)).await;
+        let _ = self.http.once(&dressed(&call, &live)).await;
         (self.keep)(None);
     }
 
@@ -199,12 +199,6 @@ impl Session {
             }
             _ => Ok(()),
         }
-    }
-
-    fn dressed(&self, call: &Call, live: &Live) -> Call {
-        let mut call = call.clone();
-        call.headers.extend(headers(live));
-        call
     }
 
     /// The session, made anew when there is none, when it is over, or when it is the one that is `stale`. Many callers
@@ -355,6 +349,13 @@ impl Session {
         };
         (self.keep)(serde_json::to_string(&kept).ok().map(Secret::new));
     }
+}
+
+/// A call with the session's headers.
+fn dressed(call: &Call, live: &Live) -> Call {
+    let mut call = call.clone();
+    call.headers.extend(headers(live));
+    call
 }
 
 fn headers(live: &Live) -> HeaderMap {

@@ -59,7 +59,11 @@ async fn tick(hub: Arc<Hub>) {
     every.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            () = hub.token.cancelled() => return,
+            () = hub.token.cancelled() => {
+                // Also where nobody stopped it and only the last handle is gone.
+                hub.queue.close();
+                return;
+            }
             _ = every.tick() => {}
         }
         let can_ask = hub.standing(|s| s.is_up(Interface::Local));

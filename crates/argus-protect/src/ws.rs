@@ -1,4 +1,4 @@
-//! WebSockets to a controller, through the same TLS rules as HTTPS.
+//! WebSocket connections to a controller, through the same TLS rules as HTTPS.
 
 use std::sync::Arc;
 use std::time::Duration;

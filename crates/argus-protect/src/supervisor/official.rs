@@ -11,7 +11,7 @@ use crate::backoff::Backoff;
 use crate::hub::Hub;
 use crate::official::Official;
 use crate::state::{Interface, Side};
-use crate::tracker::Origin;
+use crate::tracker::{Origin, Tracker};
 use crate::wire::Sighting;
 use crate::ws::{Ended, Socket};
 
@@ -92,7 +92,7 @@ async fn missed(hub: &Hub, from: Timestamp) {
         (side == Some(&Side::Up), matches!(side, Some(Side::Connecting | Side::Down(_))))
     });
     if !local && !comes {
-        hub.track(|t, now| t.close_open(now)).await;
+        hub.track(Tracker::close_open).await;
         let reason =
             "the integration interface has no history; a local account as well would fill such gaps".to_owned();
         hub.gap(from, hub.now(), reason).await;

@@ -1,4 +1,5 @@
 //! The client against a simulated controller, over real sockets.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests fail as tests do")]
 
 mod limits;
 mod media;

@@ -202,6 +202,12 @@ impl Open {
         self.items().into_iter().filter_map(gap).collect()
     }
 
+    /// Lets go of the connection without stopping it, and waits for the end of its items.
+    pub(crate) async fn dropped(self) {
+        drop(self.handle);
+        tokio::time::timeout(LIMIT, self.task).await.unwrap().unwrap();
+    }
+
     /// Stops the connection and waits for the end of its items.
     pub(crate) async fn stop(self) {
         self.handle.stop().await;

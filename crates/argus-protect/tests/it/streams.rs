@@ -428,3 +428,55 @@ async fn what_is_no_controller_is_told() {
     assert_eq!(state.last_error_kind, Some(ControllerFault::NotProtect));
     open.stop().await;
 }
+
+#[tokio::test]
+async fn faults_between_do_not_lose_or_repeat_a_happening() {
+    let rig = Rig::new(Options { lags: Lags::recorded().scaled(0.02), ..Options::default() }).await;
+    let open = rig.connected(With::Both).await;
+    let cameras = rig.sim.cameras();
+    let ms = Duration::from_millis;
+    let mut ids = Vec::new();
+    let mut pace = tokio::time::interval(ms(10));
+    for n in 0..240_usize {
+        let camera = &cameras[n % cameras.len()];
+        let script = match n % 5 {
+            0 => Script::motion(ms(120)),
+            1 => Script { ends: 3, ..Script::smart(&["person"], 80, ms(90)) },
+            2 => Script { late_types: Some(ms(60)), ..Script::smart(&["vehicle"], 70, ms(150)) },
+            3 => Script { stray_update: true, whole_updates: true, ..Script::line(&["animal"], 60, ms(60)) },
+            _ => Script::new("ring", ms(100)),
+        };
+        ids.push(rig.sim.happen(camera, script));
+        match n {
+            40 => rig.sim.cut_connections(),
+            80 => rig.sim.reboot(ms(400)),
+            120 => rig.sim.expire_sessions(),
+            140 => drop(rig.sim.order(Stream::Updates, &Order::Abort)),
+            180 => drop(rig.sim.order(Stream::Events, &Order::Close(1008, "rate".into()))),
+            200 => rig.sim.fault(Fault::on("*", When::Percent(30), What::Answer(502, argus_protect_sim::Body::Html))),
+            220 => rig.sim.cut_connections(),
+            _ => {}
+        }
+        pace.tick().await;
+    }
+    rig.sim.clear_faults();
+    open.state(|s| s.interfaces == Some("local+integration")).await;
+    for id in &ids {
+        open.ended(id).await;
+    }
+    for id in &ids {
+        let told = open.told(id);
+        let count = |phase| told.iter().filter(|t| t.0 == phase).count();
+        assert_eq!((count(Began), count(Ended), told[0].0), (1, 1, Began), "{id}: {told:?}");
+    }
+    assert_eq!(open.gaps(), []);
+    open.stop().await;
+}
+
+#[tokio::test]
+async fn a_connection_that_nobody_holds_ends() {
+    let rig = Rig::new(Options::default()).await;
+    let open = rig.connected(With::Both).await;
+    open.dropped().await;
+    assert!(rig.sim.until(crate::rig::LIMIT, |sim| Stream::ALL.iter().all(|s| sim.open_streams(*s) == 0)).await);
+}
