@@ -1,4 +1,4 @@
-//! The WebSockets of a console.
+//! The streams of a console, each a WebSocket.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -151,7 +151,10 @@ async fn run(
             orders.push_back(due);
         }
         // What was told before an order comes before it.
-        if let Some(due) = orders.pop_front_if(|due| is_silent || due.place <= place) {
+        let is_due = |due: &Due| is_silent || due.place <= place;
+        if orders.front().is_some_and(is_due)
+            && let Some(due) = orders.pop_front()
+        {
             match obey(link, socket, due.order).await? {
                 Next::On => {}
                 Next::Silent => is_silent = true,

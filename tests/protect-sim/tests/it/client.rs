@@ -1,4 +1,4 @@
-//! A plain client: HTTPS without verification, WebSockets, and a decoder of its own for the private stream.
+//! A plain client: HTTPS without verification, streams, and a decoder of its own for the private stream.
 
 use std::io::Read as _;
 use std::sync::Arc;
