@@ -13,6 +13,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::client::Client;
 use crate::inventory::Inventory;
+use crate::local::Local;
 use crate::queue::Queue;
 use crate::state::{Interface, Side, Standing};
 use crate::tracker::{At, Origin, Output, Tracker};
@@ -34,6 +35,8 @@ pub(crate) struct Hub {
     malformed: AtomicU64,
     unknown: Mutex<BTreeSet<String>>,
     asks: mpsc::Sender<String>,
+    /// A span that the integration interface missed and the local one is expected to fetch.
+    owed: Mutex<Option<(Timestamp, Timestamp)>>,
     pub(crate) token: CancellationToken,
     pub(crate) tasks: TaskTracker,
 }
@@ -64,6 +67,7 @@ impl Hub {
             malformed: AtomicU64::new(0),
             unknown: Mutex::default(),
             asks,
+            owed: Mutex::default(),
             token: CancellationToken::new(),
             tasks: TaskTracker::new(),
         };
@@ -84,7 +88,12 @@ impl Hub {
         let us = self.last_message_us.load(Ordering::Relaxed);
         state.last_message_at = (us != 0).then(|| Timestamp::from_micros(us));
         state.malformed = self.malformed.load(Ordering::Relaxed);
-        state.locked_until = self.client.local().and_then(|l| l.session().locked_until());
+        if let Some(session) = self.client.local().map(Local::session) {
+            state.locked_until = session.locked_until();
+            // What the account turned out not to be allowed.
+            state.features.clips &= !session.is_denied("recordings") && !session.is_denied("recorded pictures");
+            state.features.snapshots &= !session.is_denied("live pictures") || self.client.official().is_some();
+        }
         state.firmware_version = state.firmware_version.or_else(|| self.nvr_version());
         state
     }
@@ -207,6 +216,17 @@ impl Hub {
     pub(crate) async fn gap(&self, from: Timestamp, until: Timestamp, reason: String) {
         tracing::warn!(controller.id = %self.id, %from, %until, "detections may have been missed: {reason}");
         self.queue.push(ControllerItem::Gap { from, until, reason }).await;
+    }
+
+    /// Leaves a span for the local interface to fetch.
+    pub(crate) fn owe(&self, from: Timestamp, until: Timestamp) {
+        let mut owed = self.owed.lock().unwrap_or_else(PoisonError::into_inner);
+        *owed = Some(owed.map_or((from, until), |(f, u)| (f.min(from), u.max(until))));
+    }
+
+    /// What was left, once.
+    pub(crate) fn take_owed(&self) -> Option<(Timestamp, Timestamp)> {
+        self.owed.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// Asks for a detection to be read.

@@ -69,6 +69,8 @@ pub struct Session {
     gate: tokio::sync::Mutex<Option<ProtectError>>,
     /// What this account was allowed to use.
     allowed: Mutex<BTreeSet<&'static str>>,
+    /// What it was refused.
+    denied: Mutex<BTreeSet<&'static str>>,
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -98,6 +100,7 @@ impl Session {
             tries: AtomicU64::new(0),
             gate: tokio::sync::Mutex::new(None),
             allowed: Mutex::default(),
+            denied: Mutex::default(),
         };
         if let Some(kept) = kept.and_then(|k| serde_json::from_str::<Kept>(k.expose()).ok()) {
             session.restore(kept);
@@ -125,6 +128,11 @@ impl Session {
     #[must_use]
     pub fn locked_until(&self) -> Option<Timestamp> {
         self.lockouts.get(&self.console).map(|l| l.until).filter(|until| *until > self.http.clock.now())
+    }
+
+    /// Whether the account was refused something the last time.
+    pub(crate) fn is_denied(&self, what: &str) -> bool {
+        locked(&self.denied).contains(what)
     }
 
     /// How often signing in was tried.
@@ -192,8 +200,12 @@ impl Session {
                 "the controller signs the account in and then does not accept the session: restart the controller"
                     .into(),
             )),
-            403 => Err(ProtectError::Forbidden(what.into())),
+            403 => {
+                locked(&self.denied).insert(what);
+                Err(ProtectError::Forbidden(what.into()))
+            }
             200..=299 => {
+                locked(&self.denied).remove(what);
                 locked(&self.allowed).insert(what);
                 Ok(())
             }

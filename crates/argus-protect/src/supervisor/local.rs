@@ -11,7 +11,7 @@ use crate::frame::{Action, Update};
 use crate::hub::Hub;
 use crate::local::{Local, Updates};
 use crate::state::{Interface, Side};
-use crate::tracker::Origin;
+use crate::tracker::{Origin, Tracker};
 use crate::wire::Sighting;
 use crate::ws::Ended;
 
@@ -83,6 +83,10 @@ pub(crate) async fn run(hub: Arc<Hub>, known_until: Option<Timestamp>) {
             Err(e) => e,
         };
         let lasting = is_lasting(&failure, had_good);
+        if lasting && let Some((from, until)) = hub.take_owed() {
+            hub.track(Tracker::close_open).await;
+            hub.gap(from, until, format!("the local interface, which has a history, cannot be used: {failure}")).await;
+        }
         let wait = hub.failed(Interface::Local, failure, backoff.next(), lasting);
         if !hub.rest(wait).await {
             return;
@@ -208,6 +212,7 @@ async fn fill(hub: Arc<Hub>, from: Timestamp, until: Timestamp, matters: bool) {
     };
     match history {
         Ok(history) => {
+            hub.take_owed();
             let last = history.events.iter().filter_map(|s| s.start_ms).max();
             for sighting in &history.events {
                 hub.see(sighting, Origin::History).await;
@@ -222,9 +227,13 @@ async fn fill(hub: Arc<Hub>, from: Timestamp, until: Timestamp, matters: bool) {
                 hub.ask(id);
             }
         }
-        Err(e) if matters && !hub.standing(|s| s.is_up(Interface::Official)) => {
-            hub.gap(from, until, format!("the controller's history cannot be read: {e}")).await;
+        Err(e) => {
+            let alone = !hub.standing(|s| s.is_up(Interface::Official));
+            let gap = hub.take_owed().or((matters && alone).then_some((from, until)));
+            if let Some((from, until)) = gap {
+                return hub.gap(from, until, format!("the controller's history cannot be read: {e}")).await;
+            }
+            tracing::debug!(controller.id = %hub.id, "the history could not be read: {e}");
         }
-        Err(e) => tracing::debug!(controller.id = %hub.id, "the history could not be read: {e}"),
     }
 }

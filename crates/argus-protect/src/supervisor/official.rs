@@ -91,7 +91,9 @@ async fn missed(hub: &Hub, from: Timestamp) {
         let side = s.side(Interface::Local);
         (side == Some(&Side::Up), matches!(side, Some(Side::Connecting | Side::Down(_))))
     });
-    if !local && !comes {
+    if comes {
+        hub.owe(from, hub.now());
+    } else if !local {
         hub.track(Tracker::close_open).await;
         let reason =
             "the integration interface has no history; a local account as well would fill such gaps".to_owned();

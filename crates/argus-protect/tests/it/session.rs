@@ -73,7 +73,7 @@ async fn wrong_passwords_and_cloud_accounts_are_told() {
     assert_eq!(state.last_error_kind, Some(ControllerFault::Unauthorized));
     assert!(state.last_error.unwrap().contains("password"));
     open.stop().await;
-    assert!(rig.sign_ins() <= 2);
+    assert_eq!(rig.sign_ins(), 1);
 
     config.username = Some("cloud".into());
     config.password = Some(Secret::new("staple"));
@@ -81,6 +81,17 @@ async fn wrong_passwords_and_cloud_accounts_are_told() {
     let state = open.state(|s| s.status == ControllerStatus::Error).await;
     assert_eq!(state.last_error_kind, Some(ControllerFault::Unauthorized));
     assert!(state.last_error.unwrap().contains("second factor"));
+    open.stop().await;
+}
+
+#[tokio::test]
+async fn a_token_is_fetched_where_signing_in_wants_one() {
+    let rig = Rig::new(Options::default()).await;
+    rig.sim.fault(Fault::on(LOGIN, When::First(1), What::Answer(403, Body::Empty)));
+    let open = rig.connected(With::Account).await;
+    let logins: Vec<_> = rig.sim.requests().into_iter().filter(|r| r.path == LOGIN).collect();
+    let tokens: Vec<bool> = logins.iter().map(|r| r.header("x-csrf-token").is_some()).collect();
+    assert_eq!(tokens, [false, true]);
     open.stop().await;
 }
 
@@ -162,6 +173,9 @@ async fn a_403_on_the_side_is_no_lost_session() {
         let e = open.handle.recorded(&camera, now().minus(Duration::from_secs(60))).await.unwrap_err();
         assert!(matches!(e, argus_core::controller::ControllerError::Unsupported(_)), "{e:?}");
     }
+    // The state tells what the account turned out not to be allowed.
+    let features = open.handle.state().features;
+    assert_eq!((features.events, features.snapshots, features.clips), (true, true, false));
     assert_eq!(rig.sign_ins(), 1);
     assert_eq!(open.handle.state().status, ControllerStatus::Connected);
     open.stop().await;

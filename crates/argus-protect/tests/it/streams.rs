@@ -101,8 +101,12 @@ async fn born_closed_package_emits_once() {
         until("the package", || open.happenings().iter().any(|h| h.phase == Ended)).await;
         let other = rig.sim.motion(&camera, Duration::from_millis(100));
         open.ended(&other).await;
-        let packages: Vec<_> =
-            open.happenings().into_iter().filter(|h| h.kinds[0] == Package).map(|h| h.phase).collect();
+        let packages: Vec<_> = open
+            .happenings()
+            .into_iter()
+            .filter(|h| h.kinds[0] == Package && h.phase != Changed)
+            .map(|h| h.phase)
+            .collect();
         assert_eq!(packages, [Began, Ended]);
         open.stop().await;
     }
@@ -308,6 +312,13 @@ async fn what_cannot_be_fetched_is_a_gap() {
     let open = rig.open_with(rig.config(With::Account), None, Some(known));
     until("the gap", || !open.gaps().is_empty()).await;
     assert!(open.gaps()[0].2.contains("history"));
+    open.stop().await;
+    // Or is refused altogether, while the key is good.
+    let mut config = rig.config(With::Both);
+    config.password = Some(argus_core::Secret::new("wrong"));
+    let open = rig.open_with(config, None, Some(known));
+    until("the gap", || !open.gaps().is_empty()).await;
+    assert_eq!(open.gaps().len(), 1);
     open.stop().await;
 }
 
