@@ -134,3 +134,16 @@ impl Tuning {
         t
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn faster_keeps_what_the_other_side_sets() {
+        let (slow, fast) = (Tuning::default(), Tuning::faster(10));
+        assert_eq!(fast.clip_ready, Duration::from_millis(750));
+        assert_eq!(fast.clip_retries.last(), Some(&Duration::from_millis(1500)));
+        assert_eq!((fast.pace, fast.connect, fast.answer), (slow.pace, slow.connect, slow.answer));
+    }
+}

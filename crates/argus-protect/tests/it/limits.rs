@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use argus_core::controller::{HappeningPhase, StreamQuality};
+use argus_core::controller::{ControllerItem, HappeningPhase, StreamQuality};
 use argus_protect::Tuning;
 use argus_protect_sim::{Lags, Options, Script};
+use serde_json::json;
 
-use crate::rig::{LIMIT, Rig, With, quick, until};
+use crate::rig::{LIMIT, Rig, UPDATES, With, quick, until};
 
 #[tokio::test]
 async fn rate_limit_paced() {
@@ -64,7 +65,7 @@ async fn a_burst_behind_a_slow_reader_loses_nothing() {
     let (mut began, mut ended) = (std::collections::HashSet::new(), std::collections::HashSet::new());
     let read = async {
         while ended.len() < ids.len() {
-            if let Some(argus_core::controller::ControllerItem::Happening(h)) = open.stream.next().await {
+            if let Some(ControllerItem::Happening(h)) = open.stream.next().await {
                 match h.phase {
                     HappeningPhase::Began => assert!(began.insert(h.id)),
                     HappeningPhase::Ended => assert!(ended.insert(h.id)),
@@ -76,4 +77,28 @@ async fn a_burst_behind_a_slow_reader_loses_nothing() {
     tokio::time::timeout(LIMIT, read).await.unwrap();
     assert!(ids.iter().all(|id| began.contains(id) && ended.contains(id)));
     open.handle.stop().await;
+}
+
+#[tokio::test]
+async fn noise_does_not_hide_happenings() {
+    let rig = Rig::new(Options { lags: Lags::none(), ..Options::default() }).await;
+    let open = rig.connected(With::Account).await;
+    let cameras = rig.sim.cameras();
+    let mut ids = Vec::new();
+    // Twenty times as much noise as news, as fast as it can be made.
+    for (n, camera) in cameras.iter().cycle().take(6_000).enumerate() {
+        rig.sim.camera_update(camera, &json!({"stats": {"rxBytes": n}, "lastMotion": n, "upSince": n}));
+        if n % 20 == 0 {
+            ids.push(rig.sim.motion(camera, Duration::from_millis(5)));
+        }
+    }
+    for id in &ids {
+        open.ended(id).await;
+    }
+    assert_eq!(ids.len(), 300);
+    assert_eq!(rig.sim.count_of("GET", UPDATES), 1);
+    // Noise changes no camera, so nothing is told of them.
+    let told = open.items().into_iter().filter(|i| matches!(i, ControllerItem::Devices(_))).count();
+    assert!(told <= 2, "{told} times");
+    open.stop().await;
 }

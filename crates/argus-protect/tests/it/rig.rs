@@ -19,7 +19,7 @@ pub(crate) const LOGIN: &str = "/api/auth/login";
 pub(crate) const BOOTSTRAP: &str = "/proxy/protect/api/bootstrap";
 pub(crate) const UPDATES: &str = "/proxy/protect/ws/updates";
 
-struct Wall;
+pub(crate) struct Wall;
 
 impl Clock for Wall {
     #[expect(clippy::disallowed_methods, reason = "the simulator tells the machine's time")]
