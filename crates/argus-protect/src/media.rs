@@ -17,7 +17,7 @@ use crate::error::of_status;
 use crate::http::{Answer, again_at_most};
 use crate::hub::Hub;
 use crate::local::Local;
-use crate::state::{Interface, Side};
+use crate::state::Interface;
 use crate::wire::Camera;
 
 /// Most bytes of a picture.
@@ -74,8 +74,8 @@ impl Media {
         }
         let _turn = self.pictures.acquire().await.map_err(|_closed| ProtectError::Stopped)?;
         let official = self.hub.client.official();
-        let refused = self.hub.standing(|s| matches!(s.side(Interface::Local), Some(Side::Refused(_))));
-        let first = match self.hub.client.local().filter(|_| !(refused && official.is_some())) {
+        let instead = self.hub.standing(|s| s.is_up(Interface::Official) && !s.is_up(Interface::Local));
+        let first = match self.hub.client.local().filter(|_| !instead) {
             Some(local) => self.local_snapshot(local, device, max_width).await,
             None => Err(no_account()),
         };

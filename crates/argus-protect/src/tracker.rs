@@ -151,7 +151,17 @@ impl Tracker {
     /// Takes a message in.
     pub fn see(&mut self, s: &Sighting, origin: Origin, at: At) -> Vec<Output> {
         let mut out = Vec::new();
-        let id = self.aliases.get(&s.id).unwrap_or(&s.id).clone();
+        let mut id = self.aliases.get(&s.id).unwrap_or(&s.id).clone();
+        let whole;
+        let mut s = s;
+        if let Some(camera) = &s.in_id
+            && self.entries.get(&id).is_some_and(|e| e.device != *camera)
+        {
+            // Two cameras share the first part of an id: the second one keeps all of its.
+            id = format!("{}-{camera}", s.id);
+            whole = Sighting { id: id.clone(), in_id: None, ..s.clone() };
+            s = &whole;
+        }
         if self.entries.contains_key(&id) {
             self.update(&id, s, origin, at, &mut out);
         } else if !self.past.has(&id) {

@@ -79,7 +79,8 @@ async fn connect(hub: &Hub, official: &Official) -> Result<Socket, ProtectError>
 
 pub(crate) async fn read_cameras(hub: &Hub, official: &Official) -> Result<(), ProtectError> {
     let cameras = official.cameras().await?;
-    let chimes = official.chimes().await?;
+    // They only help to tell doorbells.
+    let chimes = official.chimes().await.unwrap_or_default();
     hub.inventory.write().unwrap_or_else(PoisonError::into_inner).official(cameras, &chimes);
     hub.tell_devices();
     Ok(())

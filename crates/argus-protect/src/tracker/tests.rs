@@ -134,6 +134,25 @@ fn an_update_without_an_end_ends_nothing() {
 }
 
 #[test]
+fn cameras_that_share_an_id_are_told_apart() {
+    let mut t = tracker();
+    let base = "433e706f29ca680d4101d5ce";
+    let add = |camera: &str| {
+        event(json!({"id": format!("{base}-{camera}"), "type": "motion", "start": T0, "camera": camera}))
+    };
+    let end = |camera: &str| event(json!({"id": format!("{base}-{camera}"), "end": T0 + 5}));
+    assert_eq!(told(t.see(&add("a"), Origin::Local, at(1))).len(), 1);
+    assert_eq!(told(t.see(&add("b"), Origin::Local, at(2))).len(), 1);
+    assert_eq!(told(t.see(&add("b"), Origin::Official, at(3))).len(), 0);
+    assert_eq!(told(t.see(&end("b"), Origin::Local, at(10))), [(Ended, Motion, "motion".into())]);
+    assert_eq!(t.open_ids(), [base]);
+    // The other interface tells the id without the camera.
+    let plain = event(json!({"id": base, "type": "motion", "start": T0, "end": T0 + 5, "device": "a"}));
+    assert_eq!(told(t.see(&plain, Origin::Official, at(11))), [(Ended, Motion, "motion".into())]);
+    assert_eq!(told(t.see(&end("a"), Origin::Local, at(12))).len(), 0);
+}
+
+#[test]
 fn lost_end_times_out() {
     let mut t = tracker();
     let add = event(json!({"id": "m", "type": "motion", "start": T0, "camera": "c"}));

@@ -11,6 +11,8 @@ pub struct Sighting {
     pub id: String,
     /// The camera.
     pub device: Option<String>,
+    /// The camera that was written behind the id: several of them may share the first part.
+    pub in_id: Option<String>,
     /// Such as `smartDetectZone`.
     pub kind: Option<String>,
     /// Milliseconds since 1970, by the console's clock.
@@ -33,9 +35,12 @@ impl Sighting {
         if id.is_empty() {
             return None;
         }
+        let (id, in_id) = split_id(&id);
+        let device = text(v, "camera").or_else(|| text(v, "cameraId")).or_else(|| text(v, "device"));
         Some(Self {
-            id: plain_id(&id).to_owned(),
-            device: text(v, "camera").or_else(|| text(v, "cameraId")).or_else(|| text(v, "device")),
+            id: id.to_owned(),
+            device: device.or_else(|| in_id.map(ToOwned::to_owned)),
+            in_id: in_id.map(ToOwned::to_owned),
             kind: text(v, "type"),
             start_ms: moment(v, "start"),
             end_ms: moment(v, "end"),
@@ -56,9 +61,11 @@ impl Sighting {
         let words = words(v, "smartDetectTypes").or_else(|| {
             text(v, "smartDetectType").or_else(|| text(v, "objectType")).or_else(|| text(v, "type")).map(|t| vec![t])
         });
+        let (id, in_id) = split_id(&id);
         Some(Self {
-            id: plain_id(&id).to_owned(),
+            id: id.to_owned(),
             device: text(v, "cameraId").or_else(|| text(v, "camera")).or_else(|| text(v, "device")),
+            in_id: in_id.map(ToOwned::to_owned),
             kind: None,
             start_ms: ["start", "detectedAt", "timestamp"].iter().find_map(|key| moment(v, key)),
             end_ms: moment(v, "end"),
@@ -69,20 +76,19 @@ impl Sighting {
     }
 }
 
-/// An id without the camera's that newer versions append, which is only sure after a whole UUID or 24 hex digits.
-pub(crate) fn plain_id(id: &str) -> &str {
+/// An id and the camera's that newer versions append, which is only sure after a whole UUID or 24 hex digits.
+fn split_id(id: &str) -> (&str, Option<&str>) {
     let is_hex = |s: &str| s.bytes().all(|b| b.is_ascii_hexdigit());
     let is_uuid = |s: &str| s.split('-').map(str::len).eq([8, 4, 4, 4, 12]) && s.split('-').all(is_hex);
     for (length, fits) in [(36, &is_uuid as &dyn Fn(&str) -> bool), (24, &is_hex)] {
         if let Some((first, rest)) = id.split_at_checked(length)
-            && rest.len() > 1
-            && rest.starts_with('-')
+            && let Some(camera) = rest.strip_prefix('-').filter(|camera| !camera.is_empty())
             && fits(first)
         {
-            return first;
+            return (first, Some(camera));
         }
     }
-    id
+    (id, None)
 }
 
 #[cfg(test)]
@@ -93,7 +99,7 @@ mod tests {
 
     #[test]
     fn ids_lose_only_a_sure_suffix() {
-        let check = |id: &str, expected: &str| assert_eq!(plain_id(id), expected);
+        let check = |id: &str, expected: &str| assert_eq!(split_id(id).0, expected);
         let uuid = "0b8f7a52-1c2d-4e3f-8a9b-0c1d2e3f4a5b";
         check(uuid, uuid);
         check(&format!("{uuid}-1c9a2db4df6efda47a3509be"), uuid);
@@ -103,6 +109,7 @@ mod tests {
         check("fake0event00000000000001-x", "fake0event00000000000001-x");
         check("e-433e706f29ca680d4101d5ce", "e-433e706f29ca680d4101d5ce");
         check("", "");
+        assert_eq!(split_id("433e706f29ca680d4101d5ce-cam").1, Some("cam"));
         check("ééééééééééééééééééééééééééééé-é", "ééééééééééééééééééééééééééééé-é");
     }
 
