@@ -8,3 +8,4 @@ mod probe;
 mod rig;
 mod session;
 mod streams;
+mod trust;
