@@ -19,7 +19,7 @@ pub(crate) struct Tools {
 }
 
 /// Sets have folders of their own, as the versions that they want of others differ.
-pub(crate) const ALL: [Tools; 2] = [
+pub(crate) const ALL: [Tools; 3] = [
     Tools {
         variable: "ARGUS_TEST_TOOLS",
         folder: "python",
@@ -30,7 +30,13 @@ pub(crate) const ALL: [Tools; 2] = [
         variable: "ARGUS_TEST_UIPROTECT",
         folder: "uiprotect",
         requirements: "tests/protect-sim/drivers/requirements.txt",
-        title: "uiprotect, the client that certifies the controller simulator",
+        title: "uiprotect 15, a client that certifies the controller simulator",
+    },
+    Tools {
+        variable: "ARGUS_TEST_UIPROTECT_25",
+        folder: "uiprotect-25",
+        requirements: "tests/protect-sim/drivers/requirements-25.txt",
+        title: "uiprotect 25, a client that certifies the controller simulator",
     },
 ];
 
