@@ -1,4 +1,4 @@
-//! The Python client uiprotect in a process of its own.
+//! Real clients, each in a process of its own.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -10,7 +10,26 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use crate::client::LIMIT;
 
-/// A version of the client.
+/// What `cargo xtask test` put into a folder, by the variable that names it; `None`, said loudly, where it could not.
+fn installed(variable: &str, what: &str) -> Option<PathBuf> {
+    #[expect(clippy::disallowed_methods, reason = "tests are configured by the environment")]
+    let program = std::env::var(variable).ok().map(|folder| Path::new(&folder).join(what)).filter(|path| path.exists());
+    if program.is_none() {
+        use std::io::Write as _;
+        // Past the runner's capture: a test that passes is not shown.
+        let _ = writeln!(
+            std::io::stderr(),
+            "SKIPPED: a client is not there ({variable}): run `cargo xtask test`, which installs it where its registry is in reach"
+        );
+    }
+    program
+}
+
+fn script(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("drivers").join(name)
+}
+
+/// A version of the Python client uiprotect.
 pub(crate) struct Uiprotect {
     /// Names the folder of its programs, where `cargo xtask test` put them.
     variable: &'static str,
@@ -23,15 +42,7 @@ pub(crate) const UIPROTECT_15: Uiprotect = Uiprotect { variable: "ARGUS_TEST_UIP
 /// Version 25.0.0, which leaves more to the integration interface.
 pub(crate) const UIPROTECT_25: Uiprotect = Uiprotect { variable: "ARGUS_TEST_UIPROTECT_25", of_recording: 80 };
 
-impl Uiprotect {
-    fn python(&self) -> Option<PathBuf> {
-        #[expect(clippy::disallowed_methods, reason = "tests are configured by the environment")]
-        let folder = std::env::var(self.variable).ok().map(PathBuf::from);
-        folder.map(|folder| folder.join("python")).filter(|python| python.exists())
-    }
-}
-
-/// uiprotect, told what to do line by line.
+/// A client, told what to do line by line.
 pub(crate) struct Driver {
     _child: Child,
     input: ChildStdin,
@@ -43,39 +54,44 @@ pub(crate) struct Driver {
 }
 
 impl Driver {
-    /// Starts it; `None`, said loudly, where uiprotect is not installed.
+    /// Starts uiprotect; `None` where it is not installed.
     pub(crate) async fn start(client: &Uiprotect, sim: &Sim) -> Option<Self> {
         Self::start_as(client, sim, "argus", "correct horse").await
     }
 
+    /// The same with another account.
     pub(crate) async fn start_as(client: &Uiprotect, sim: &Sim, user: &str, password: &str) -> Option<Self> {
-        let Some(python) = client.python() else {
-            use std::io::Write as _;
-            // Past the runner's capture: a test that passes is not shown.
-            let _ = writeln!(
-                std::io::stderr(),
-                "SKIPPED: the client uiprotect is not there: run `cargo xtask test`, which installs it where PyPI is in reach"
-            );
-            return None;
-        };
+        let mut command = Command::new(installed(client.variable, "python")?);
         let folder = tempfile::tempdir().unwrap();
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("drivers/uiprotect_driver.py");
-        let mut child = Command::new(python)
-            .arg(script)
+        command
+            .arg(script("uiprotect_driver.py"))
             .args([&sim.address().ip().to_string(), &sim.address().port().to_string(), user, password, "sim-api-key"])
             .arg(folder.path())
-            .arg("store")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
+            .arg("store");
+        Some(Self::spawn(command, folder).await)
+    }
+
+    /// Starts the TypeScript client unifi-protect; `None` where it is not installed.
+    pub(crate) async fn start_unifi_protect(sim: &Sim, user: &str, password: &str) -> Option<Self> {
+        let modules = installed("ARGUS_TEST_UNIFI_PROTECT", "node_modules")?;
+        let mut command = Command::new("node");
+        command.arg(script("unifi_protect_driver.mjs")).arg(modules.parent().unwrap()).args([
+            &sim.address().ip().to_string(),
+            &sim.address().port().to_string(),
+            user,
+            password,
+        ]);
+        Some(Self::spawn(command, tempfile::tempdir().unwrap()).await)
+    }
+
+    async fn spawn(mut command: Command, folder: tempfile::TempDir) -> Self {
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
         let input = child.stdin.take().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut driver = Self { _child: child, input, lines, told: Vec::new(), orders: 0, _folder: folder };
         let ready = driver.line().await;
         assert_eq!(ready, json!({"ready": true}));
-        Some(driver)
+        driver
     }
 
     async fn line(&mut self) -> Value {
