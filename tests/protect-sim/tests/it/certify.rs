@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use argus_protect_sim::{Body, CookieStyle, Fault, Order, Script, Sim, Stream, What, When, fixtures, frame, media};
+use argus_protect_sim::scene::Era;
+use argus_protect_sim::{
+    Body, CookieStyle, Fault, Order, Script, Sim, Stream, What, When, fixtures, frame, media, scene,
+};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
@@ -32,6 +35,7 @@ with_each! {
     reacts_to_faults_as_measured
     goes_on_after_the_stream_closed
     tells_what_is_wrong_with_a_login
+    knows_all_that_happened_from_either_interface
 }
 
 fn bytes(value: &Value) -> Vec<u8> {
@@ -166,6 +170,52 @@ async fn follows_the_integration_interface(client: &Uiprotect) {
     assert_eq!(media::read_picture(&bytes(&picture["jpeg"])).unwrap().camera, door);
     let with_cookie = sim.count(|request| request.path.contains("/integration/") && request.header("cookie").is_some());
     assert_eq!(with_cookie, 0, "a key needs no cookie");
+}
+
+/// Scenes, over both interfaces at once, the integration stream later: this client knows of each event from each.
+async fn knows_all_that_happened_from_either_interface(client: &Uiprotect) {
+    let sim = sim(|options| {
+        options.cookie = CookieStyle::Token;
+        options.lags.public_extra = Duration::from_millis(150);
+    })
+    .await;
+    let Some(mut driver) = Driver::start(client, &sim).await else { return };
+    for what in ["update", "subscribe", "update_public", "subscribe_public"] {
+        driver.did(what).await;
+    }
+    driver.hears(|line| line["public_state"] == "CONNECTED").await;
+    let door = doorbell(&sim);
+    let lasts = Duration::from_millis(100);
+    for era in [Era::Early, Era::LateTypes, Era::Seven] {
+        scene::doorbell_press(&sim, &door, era, lasts);
+        sim.happen(&door, era.package());
+    }
+    scene::overlap(&sim, &door, lasts);
+    sim.happen(&door, Script { is_reordered: true, ..Script::motion(lasts) });
+    sim.happen(&door, Script { adds: 2, ..Script::motion(lasts) });
+    let happened = sim.happenings();
+    assert_eq!(happened.len(), 18);
+    for one in &happened {
+        let is_public = |line: &Value| line["public"]["id"] == *one.id;
+        let public = driver.hears(is_public).await["public"].clone();
+        assert_eq!((&public["type"], &public["start"]), (&json!(one.kind), &json!(one.start_ms)));
+        // A ring of Protect 7 stays open for longer than this test.
+        if one.end_ms - one.start_ms < 10_000 {
+            let end = driver.hears(|line| is_public(line) && line["public"]["change"] == "ended").await;
+            assert_eq!(end["public"]["end"], one.end_ms);
+            let known: Vec<Value> = one.types.iter().map(|name| json!(name)).collect();
+            assert!(
+                one.kind == "motion"
+                    || known.iter().all(|name| end["public"]["types"].as_array().unwrap().contains(name))
+            );
+        }
+        // As an object of its own, this client does not know packages.
+        let is_object = one.types == ["package"] && one.start_ms == one.end_ms;
+        if !is_object {
+            let private = driver.hears(|line| line["private"]["id"] == *one.id).await["private"].clone();
+            assert_eq!((&private["type"], &private["camera"]), (&json!(one.kind), &json!(door)));
+        }
+    }
 }
 
 /// The recorded 24 s of site A, fast: as many of its 131 messages as were measured with this client and the recording.
