@@ -1,6 +1,6 @@
 """Drives the Python client uiprotect (15.14.2 or 25.0.0) against a console and prints what it makes of it.
 
-Usage: uiprotect_driver.py HOST PORT USER PASSWORD KEY FOLDER [store]
+Usage: uiprotect_driver.py HOST PORT USER PASSWORD KEY FOLDER store|forget
 Reads orders as lines of JSON from its standard input, such as {"n": 1, "do": "update"}, and answers each with a line that
 has the same n. In between come lines for what the client tells by itself: "private", "public", "state".
 """
@@ -153,4 +153,4 @@ class Driver:
         await self.client.close_session()
 
 
-asyncio.run(Driver(*sys.argv[1:7], len(sys.argv) > 7).run())
+asyncio.run(Driver(*sys.argv[1:7], sys.argv[7] == "store").run())

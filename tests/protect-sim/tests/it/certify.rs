@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use crate::client::{API, LIMIT, sim};
+use crate::client::{API, Client, LIMIT, sim};
 use crate::driver::{Driver, UIPROTECT_15, UIPROTECT_25, Uiprotect};
 
 /// A test for each version of the client.
@@ -333,4 +333,67 @@ async fn tells_what_is_wrong_with_a_login(client: &Uiprotect) {
             assert_eq!(answer["error"], "NotAuthorized");
         }
     }
+}
+
+/// What version 15.14.2 was measured to do about logins; ours is to do better.
+#[tokio::test]
+async fn uiprotect_15_logs_in_more_often_than_it_should() {
+    // While it is locked out, it tries four times in some seconds.
+    let locked = sim(|options| options.cookie = CookieStyle::Token).await;
+    let Some(mut driver) = Driver::start(&UIPROTECT_15, &locked).await else { return };
+    let stranger = Client::new(&locked);
+    for _ in 0..5 {
+        stranger.login("argus", "wrong").await;
+    }
+    locked.clear_requests();
+    assert!(driver.does(json!({"do": "update"})).await.get("error").is_some());
+    assert_eq!(locked.count(|request| request.path == "/api/auth/login" && request.status == 429), 4);
+
+    // It looks at the name of the cookie only when the CSRF token changes: on a console with the newer cookie that gives no
+    // new token with a login, it logs in for each of five calls; else twice.
+    for (has_token, logins) in [(false, 5), (true, 2)] {
+        let newer = sim(|options| options.cookie = CookieStyle::UosToken).await;
+        if !has_token {
+            newer.fault(Fault::on("*", When::Always, What::WithoutHeaders(vec!["x-csrf-token".into()])));
+        }
+        let Some(mut driver) = Driver::start_without_store(&UIPROTECT_15, &newer).await else { return };
+        for _ in 0..5 {
+            assert_eq!(driver.does(json!({"do": "raw", "path": "nvr"})).await["answer"], true);
+        }
+        assert_eq!(newer.count_of("POST", "/api/auth/login"), logins, "{has_token}");
+    }
+}
+
+/// Ids that streams were opened with.
+fn resumed(sim: &Sim) -> Vec<String> {
+    let opened = sim.requests().into_iter().filter(|request| request.path.ends_with("/ws/updates"));
+    opened.map(|request| request.query.replace("lastUpdateId=", "")).collect()
+}
+
+/// What version 15.14.2 was measured to do about its stream.
+#[tokio::test]
+async fn uiprotect_15_reopens_its_stream_as_measured() {
+    const PATH: &str = "/proxy/protect/ws/updates";
+    let sim = sim(|options| options.cookie = CookieStyle::Token).await;
+    let Some(mut driver) = Driver::start(&UIPROTECT_15, &sim).await else { return };
+    let camera = sim.cameras().remove(0);
+    driver.did("update").await;
+    // Closed after twenty messages: it goes on from the twentieth.
+    sim.fault(Fault::on(PATH, When::Nth(1), What::Stream(20, Order::Close(1001, String::new()))));
+    // Aborted at once: it asks for the same again, without reading everything anew.
+    sim.fault(Fault::on(PATH, When::Nth(2), What::Stream(0, Order::Abort)));
+    // Refused: it logs in again.
+    sim.fault(Fault::on(PATH, When::Nth(3), What::Answer(401, Body::Empty)));
+    let mut ids = Vec::new();
+    for n in 0..25 {
+        sim.rename(&camera, &format!("Name {n}"));
+        ids.push(sim.bootstrap()["lastUpdateId"].as_str().unwrap().to_owned());
+    }
+    driver.did("subscribe").await;
+    assert!(sim.until(3 * LIMIT, |sim| resumed(sim).len() == 4).await);
+    driver.hears(|line| line["private"]["name"] == "Name 24").await;
+    let opened = resumed(&sim);
+    assert_eq!((&opened[1], &opened[2]), (&ids[19], &ids[19]));
+    assert_eq!(sim.count_of("GET", &format!("{API}/bootstrap")), 1);
+    assert_eq!(sim.count_of("POST", "/api/auth/login"), 2);
 }

@@ -61,14 +61,34 @@ impl Driver {
 
     /// The same with another account.
     pub(crate) async fn start_as(client: &Uiprotect, sim: &Sim, user: &str, password: &str) -> Option<Self> {
-        let mut command = Command::new(installed(client.variable, "python")?);
         let folder = tempfile::tempdir().unwrap();
+        let mut command = Self::uiprotect(client, sim, user, password, &folder)?;
+        command.arg("store");
+        Some(Self::spawn(command, folder).await)
+    }
+
+    /// The same, but it keeps no session in files.
+    pub(crate) async fn start_without_store(client: &Uiprotect, sim: &Sim) -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = Self::uiprotect(client, sim, "argus", "correct horse", &folder)?;
+        command.arg("forget");
+        Some(Self::spawn(command, folder).await)
+    }
+
+    fn uiprotect(
+        client: &Uiprotect,
+        sim: &Sim,
+        user: &str,
+        password: &str,
+        folder: &tempfile::TempDir,
+    ) -> Option<Command> {
+        let mut command = Command::new(installed(client.variable, "python")?);
+        let (host, port) = (sim.address().ip().to_string(), sim.address().port().to_string());
         command
             .arg(script("uiprotect_driver.py"))
-            .args([&sim.address().ip().to_string(), &sim.address().port().to_string(), user, password, "sim-api-key"])
-            .arg(folder.path())
-            .arg("store");
-        Some(Self::spawn(command, folder).await)
+            .args([&host, &port, user, password, "sim-api-key"])
+            .arg(folder.path());
+        Some(command)
     }
 
     /// Starts the TypeScript client unifi-protect; `None` where it is not installed.
