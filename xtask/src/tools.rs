@@ -1,4 +1,4 @@
-//! Programs of Python's world that tests run against the server, in folders of their own below `target`.
+//! Programs of Python's and Node's world that tests run, in folders of their own below `target`.
 
 use std::path::PathBuf;
 
@@ -18,8 +18,11 @@ pub(crate) struct Tools {
     title: &'static str,
 }
 
+/// Ends the name of a list of requirements that is for npm, not for pip.
+const NPM: &str = "package.json";
+
 /// Sets have folders of their own, as the versions that they want of others differ.
-pub(crate) const ALL: [Tools; 2] = [
+pub(crate) const ALL: [Tools; 4] = [
     Tools {
         variable: "ARGUS_TEST_TOOLS",
         folder: "python",
@@ -30,7 +33,19 @@ pub(crate) const ALL: [Tools; 2] = [
         variable: "ARGUS_TEST_UIPROTECT",
         folder: "uiprotect",
         requirements: "tests/protect-sim/drivers/requirements.txt",
-        title: "uiprotect, the client that certifies the controller simulator",
+        title: "uiprotect 15, a client that certifies the controller simulator",
+    },
+    Tools {
+        variable: "ARGUS_TEST_UIPROTECT_25",
+        folder: "uiprotect-25",
+        requirements: "tests/protect-sim/drivers/requirements-25.txt",
+        title: "uiprotect 25, a client that certifies the controller simulator",
+    },
+    Tools {
+        variable: "ARGUS_TEST_UNIFI_PROTECT",
+        folder: "unifi-protect",
+        requirements: "tests/protect-sim/drivers/package.json",
+        title: "unifi-protect, another client that certifies the controller simulator",
     },
 ];
 
@@ -39,17 +54,26 @@ impl Tools {
     /// be had: without the package index the other tests run all the same.
     pub(crate) fn ensure(&self, sh: &Shell) -> anyhow::Result<Option<PathBuf>> {
         let folder = workspace::target_dir()?.join("tools").join(self.folder);
-        let programs = folder.join("bin");
+        let is_npm = self.requirements.ends_with(NPM);
+        let programs = if is_npm { folder.clone() } else { folder.join("bin") };
         let requirements = self.requirements;
         let wanted = sh.read_file(requirements)?;
         let kept = folder.join("installed.txt");
         if sh.read_file(&kept).is_ok_and(|installed| installed == wanted) {
             return Ok(Some(programs));
         }
-        let pip = programs.join("pip");
-        let installed = cmd!(sh, "python3 -m venv {folder}")
-            .run()
-            .and_then(|()| cmd!(sh, "{pip} install --quiet --disable-pip-version-check -r {requirements}").run());
+        let installed = if is_npm {
+            sh.create_dir(&folder)?;
+            sh.write_file(folder.join(NPM), &wanted)?;
+            let quiet = ["--no-audit", "--no-fund", "--no-package-lock", "--loglevel", "error"];
+            cmd!(sh, "npm install --prefix {folder} {quiet...}").run()
+        } else {
+            let pip = programs.join("pip");
+            let quiet = ["--quiet", "--disable-pip-version-check"];
+            cmd!(sh, "python3 -m venv {folder}")
+                .run()
+                .and_then(|()| cmd!(sh, "{pip} install {quiet...} -r {requirements}").run())
+        };
         if let Err(failure) = installed {
             workspace::heading(&format!("SKIPPED: {}", self.title));
             println!("it could not be installed into {}: {failure}", folder.display());

@@ -1,6 +1,6 @@
-"""Drives the Python client uiprotect against a console and prints what it makes of it.
+"""Drives the Python client uiprotect (15.14.2 or 25.0.0) against a console and prints what it makes of it.
 
-Usage: uiprotect_driver.py HOST PORT USER PASSWORD KEY FOLDER [store]
+Usage: uiprotect_driver.py HOST PORT USER PASSWORD KEY FOLDER store|forget
 Reads orders as lines of JSON from its standard input, such as {"n": 1, "do": "update"}, and answers each with a line that
 has the same n. In between come lines for what the client tells by itself: "private", "public", "state".
 """
@@ -123,8 +123,8 @@ class Driver:
         return {"mp4": base64.b64encode(film or b"").decode(), "none": film is None}
 
     async def events(self, order):
-        events = await self.client.get_events(start=moment(order["start"]), end=moment(order["end"]))
-        return {"events": [{"id": event.id, "type": word(event.type), "end": millis(event.end)} for event in events]}
+        events = await self.client.get_events_raw(start=moment(order["start"]), end=moment(order["end"]))
+        return {"events": [{"id": event["id"], "type": event["type"], "end": event["end"]} for event in events]}
 
     async def rtsps(self, order):
         streams = await self.client.create_camera_rtsps_streams(order["camera"], order["qualities"])
@@ -153,4 +153,4 @@ class Driver:
         await self.client.close_session()
 
 
-asyncio.run(Driver(*sys.argv[1:7], len(sys.argv) > 7).run())
+asyncio.run(Driver(*sys.argv[1:7], sys.argv[7] == "store").run())

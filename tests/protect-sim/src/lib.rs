@@ -35,6 +35,7 @@ mod private;
 mod public;
 mod reply;
 mod route;
+pub mod scene;
 mod server;
 mod sim;
 mod stream;

@@ -2,13 +2,41 @@
 
 use std::time::Duration;
 
-use argus_protect_sim::{Body, CookieStyle, Fault, Order, Script, Sim, Stream, What, When, fixtures, frame, media};
+use argus_protect_sim::scene::Era;
+use argus_protect_sim::{
+    Body, CookieStyle, Fault, Order, Script, Sim, Stream, What, When, fixtures, frame, media, scene,
+};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-use crate::client::{API, LIMIT, sim};
-use crate::driver::Driver;
+use crate::client::{API, Client, LIMIT, sim};
+use crate::driver::{Driver, UIPROTECT_15, UIPROTECT_25, Uiprotect};
+
+/// A test for each version of the client.
+macro_rules! with_each {
+    ($($test:ident)*) => {
+        mod uiprotect_15 {
+            use super::*;
+            $(#[tokio::test] async fn $test() { super::$test(&UIPROTECT_15).await; })*
+        }
+        mod uiprotect_25 {
+            use super::*;
+            $(#[tokio::test] async fn $test() { super::$test(&UIPROTECT_25).await; })*
+        }
+    };
+}
+
+with_each! {
+    reads_follows_and_fetches
+    follows_the_integration_interface
+    makes_of_the_recording_what_it_made_of_the_original
+    decodes_what_the_fake_encodes
+    reacts_to_faults_as_measured
+    goes_on_after_the_stream_closed
+    tells_what_is_wrong_with_a_login
+    knows_all_that_happened_from_either_interface
+}
 
 fn bytes(value: &Value) -> Vec<u8> {
     STANDARD.decode(value.as_str().unwrap()).unwrap()
@@ -33,10 +61,9 @@ fn private_events(driver: &Driver) -> Vec<(String, String, String)> {
     seen
 }
 
-#[tokio::test]
-async fn uiprotect_reads_follows_and_fetches() {
+async fn reads_follows_and_fetches(client: &Uiprotect) {
     let sim = sim(|options| options.cookie = CookieStyle::Token).await;
-    let Some(mut driver) = Driver::start(&sim).await else { return };
+    let Some(mut driver) = Driver::start(client, &sim).await else { return };
     let door = doorbell(&sim);
 
     let update = driver.did("update").await;
@@ -106,10 +133,9 @@ async fn uiprotect_reads_follows_and_fetches() {
     assert_eq!(with_key, 0, "the private interface needs no key");
 }
 
-#[tokio::test]
-async fn uiprotect_follows_the_integration_interface() {
+async fn follows_the_integration_interface(client: &Uiprotect) {
     let sim = sim(|options| options.cookie = CookieStyle::Token).await;
-    let Some(mut driver) = Driver::start(&sim).await else { return };
+    let Some(mut driver) = Driver::start(client, &sim).await else { return };
     let door = doorbell(&sim);
     let public = driver.did("update_public").await;
     assert_eq!(public["cameras"], sim.bootstrap()["cameras"].as_array().unwrap().len());
@@ -146,15 +172,60 @@ async fn uiprotect_follows_the_integration_interface() {
     assert_eq!(with_cookie, 0, "a key needs no cookie");
 }
 
+/// Scenes, over both interfaces at once, the integration stream later: this client knows of each event from each.
+async fn knows_all_that_happened_from_either_interface(client: &Uiprotect) {
+    let sim = sim(|options| {
+        options.cookie = CookieStyle::Token;
+        options.lags.public_extra = Duration::from_millis(150);
+    })
+    .await;
+    let Some(mut driver) = Driver::start(client, &sim).await else { return };
+    for what in ["update", "subscribe", "update_public", "subscribe_public"] {
+        driver.did(what).await;
+    }
+    driver.hears(|line| line["public_state"] == "CONNECTED").await;
+    let door = doorbell(&sim);
+    let lasts = Duration::from_millis(100);
+    for era in [Era::Early, Era::LateTypes, Era::Seven] {
+        scene::doorbell_press(&sim, &door, era, lasts);
+        sim.happen(&door, era.package());
+    }
+    scene::overlap(&sim, &door, lasts);
+    sim.happen(&door, Script { is_reordered: true, ..Script::motion(lasts) });
+    sim.happen(&door, Script { adds: 2, ..Script::motion(lasts) });
+    let happened = sim.happenings();
+    assert_eq!(happened.len(), 18);
+    for one in &happened {
+        let is_public = |line: &Value| line["public"]["id"] == *one.id;
+        let public = driver.hears(is_public).await["public"].clone();
+        assert_eq!((&public["type"], &public["start"]), (&json!(one.kind), &json!(one.start_ms)));
+        // A ring of Protect 7 stays open for longer than this test.
+        if one.end_ms - one.start_ms < 10_000 {
+            let end = driver.hears(|line| is_public(line) && line["public"]["change"] == "ended").await;
+            assert_eq!(end["public"]["end"], one.end_ms);
+            let known: Vec<Value> = one.types.iter().map(|name| json!(name)).collect();
+            assert!(
+                one.kind == "motion"
+                    || known.iter().all(|name| end["public"]["types"].as_array().unwrap().contains(name))
+            );
+        }
+        // As an object of its own, this client does not know packages.
+        let is_object = one.types == ["package"] && one.start_ms == one.end_ms;
+        if !is_object {
+            let private = driver.hears(|line| line["private"]["id"] == *one.id).await["private"].clone();
+            assert_eq!((&private["type"], &private["camera"]), (&json!(one.kind), &json!(door)));
+        }
+    }
+}
+
 /// The recorded 24 s of site A, fast: as many of its 131 messages as were measured with this client and the recording.
-#[tokio::test]
-async fn uiprotect_makes_of_the_recording_what_it_made_of_the_original() {
+async fn makes_of_the_recording_what_it_made_of_the_original(client: &Uiprotect) {
     let sim = sim(|options| {
         options.cookie = CookieStyle::Token;
         options.version = None;
     })
     .await;
-    let Some(mut driver) = Driver::start(&sim).await else { return };
+    let Some(mut driver) = Driver::start(client, &sim).await else { return };
     let update = driver.did("update").await;
     assert_eq!(update["last_update_id"], sim.bootstrap()["lastUpdateId"]);
     driver.did("subscribe").await;
@@ -166,13 +237,12 @@ async fn uiprotect_makes_of_the_recording_what_it_made_of_the_original() {
     driver.hears(|line| line["private"]["name"] == "The last").await;
     // One of them is the renaming.
     let count = driver.did("count").await["messages"].as_u64().unwrap() - before - 1;
-    assert_eq!((frames.len(), count), (131, 101));
+    assert_eq!((frames.len(), count), (131, client.of_recording));
 }
 
-#[tokio::test]
-async fn uiprotect_decodes_what_the_fake_encodes() {
+async fn decodes_what_the_fake_encodes(client: &Uiprotect) {
     let sim = sim(|options| options.cookie = CookieStyle::Token).await;
-    let Some(mut driver) = Driver::start(&sim).await else { return };
+    let Some(mut driver) = Driver::start(client, &sim).await else { return };
     for recorded in fixtures::frames_a().into_iter().chain(fixtures::frames_b()) {
         for message in [
             frame::encode(&recorded["action"], &recorded["data"]),
@@ -185,10 +255,9 @@ async fn uiprotect_decodes_what_the_fake_encodes() {
 }
 
 /// How this client was measured to react; where it reacts otherwise, the fake is wrong.
-#[tokio::test]
-async fn uiprotect_reacts_to_faults_as_measured() {
+async fn reacts_to_faults_as_measured(client: &Uiprotect) {
     let sim = sim(|options| options.cookie = CookieStyle::Token).await;
-    let Some(mut driver) = Driver::start(&sim).await else { return };
+    let Some(mut driver) = Driver::start(client, &sim).await else { return };
     let logins = || sim.count_of("POST", "/api/auth/login");
     let bootstrap = format!("{API}/bootstrap");
 
@@ -227,10 +296,9 @@ async fn uiprotect_reacts_to_faults_as_measured() {
     assert!(driver.does(clip).await.get("error").is_some());
 }
 
-#[tokio::test]
-async fn uiprotect_goes_on_after_the_stream_closed() {
+async fn goes_on_after_the_stream_closed(client: &Uiprotect) {
     let sim = sim(|options| options.cookie = CookieStyle::Token).await;
-    let Some(mut driver) = Driver::start(&sim).await else { return };
+    let Some(mut driver) = Driver::start(client, &sim).await else { return };
     let door = doorbell(&sim);
     driver.did("update").await;
     driver.did("subscribe").await;
@@ -253,12 +321,11 @@ async fn uiprotect_goes_on_after_the_stream_closed() {
     assert!(sim.until(3 * LIMIT, |sim| sim.count_of("GET", &format!("{API}/bootstrap")) >= 2).await);
 }
 
-#[tokio::test]
-async fn uiprotect_tells_what_is_wrong_with_a_login() {
+async fn tells_what_is_wrong_with_a_login(client: &Uiprotect) {
     let sim = sim(|_| ()).await;
     for (user, password, logins) in [("argus", "wrong", 1), ("cloud", "staple", 1)] {
         sim.clear_requests();
-        let Some(mut driver) = Driver::start_as(&sim, user, password).await else { return };
+        let Some(mut driver) = Driver::start_as(client, &sim, user, password).await else { return };
         let answer = driver.does(json!({"do": "update"})).await;
         assert!(answer.get("error").is_some(), "{user}: {answer}");
         assert_eq!(sim.count_of("POST", "/api/auth/login"), logins, "{user}: {answer}");
@@ -266,4 +333,67 @@ async fn uiprotect_tells_what_is_wrong_with_a_login() {
             assert_eq!(answer["error"], "NotAuthorized");
         }
     }
+}
+
+/// What version 15.14.2 was measured to do about logins; ours is to do better.
+#[tokio::test]
+async fn uiprotect_15_logs_in_more_often_than_it_should() {
+    // While it is locked out, it tries four times in some seconds.
+    let locked = sim(|options| options.cookie = CookieStyle::Token).await;
+    let Some(mut driver) = Driver::start(&UIPROTECT_15, &locked).await else { return };
+    let stranger = Client::new(&locked);
+    for _ in 0..5 {
+        stranger.login("argus", "wrong").await;
+    }
+    locked.clear_requests();
+    assert!(driver.does(json!({"do": "update"})).await.get("error").is_some());
+    assert_eq!(locked.count(|request| request.path == "/api/auth/login" && request.status == 429), 4);
+
+    // It looks at the name of the cookie only when the CSRF token changes: on a console with the newer cookie that gives no
+    // new token with a login, it logs in for each of five calls; else twice.
+    for (has_token, logins) in [(false, 5), (true, 2)] {
+        let newer = sim(|options| options.cookie = CookieStyle::UosToken).await;
+        if !has_token {
+            newer.fault(Fault::on("*", When::Always, What::WithoutHeaders(vec!["x-csrf-token".into()])));
+        }
+        let Some(mut driver) = Driver::start_without_store(&UIPROTECT_15, &newer).await else { return };
+        for _ in 0..5 {
+            assert_eq!(driver.does(json!({"do": "raw", "path": "nvr"})).await["answer"], true);
+        }
+        assert_eq!(newer.count_of("POST", "/api/auth/login"), logins, "{has_token}");
+    }
+}
+
+/// Ids that streams were opened with.
+fn resumed(sim: &Sim) -> Vec<String> {
+    let opened = sim.requests().into_iter().filter(|request| request.path.ends_with("/ws/updates"));
+    opened.map(|request| request.query.replace("lastUpdateId=", "")).collect()
+}
+
+/// What version 15.14.2 was measured to do about its stream.
+#[tokio::test]
+async fn uiprotect_15_reopens_its_stream_as_measured() {
+    const PATH: &str = "/proxy/protect/ws/updates";
+    let sim = sim(|options| options.cookie = CookieStyle::Token).await;
+    let Some(mut driver) = Driver::start(&UIPROTECT_15, &sim).await else { return };
+    let camera = sim.cameras().remove(0);
+    driver.did("update").await;
+    // Closed after twenty messages: it goes on from the twentieth.
+    sim.fault(Fault::on(PATH, When::Nth(1), What::Stream(20, Order::Close(1001, String::new()))));
+    // Aborted at once: it asks for the same again, without reading everything anew.
+    sim.fault(Fault::on(PATH, When::Nth(2), What::Stream(0, Order::Abort)));
+    // Refused: it logs in again.
+    sim.fault(Fault::on(PATH, When::Nth(3), What::Answer(401, Body::Empty)));
+    let mut ids = Vec::new();
+    for n in 0..25 {
+        sim.rename(&camera, &format!("Name {n}"));
+        ids.push(sim.bootstrap()["lastUpdateId"].as_str().unwrap().to_owned());
+    }
+    driver.did("subscribe").await;
+    assert!(sim.until(3 * LIMIT, |sim| resumed(sim).len() == 4).await);
+    driver.hears(|line| line["private"]["name"] == "Name 24").await;
+    let opened = resumed(&sim);
+    assert_eq!((&opened[1], &opened[2]), (&ids[19], &ids[19]));
+    assert_eq!(sim.count_of("GET", &format!("{API}/bootstrap")), 1);
+    assert_eq!(sim.count_of("POST", "/api/auth/login"), 2);
 }

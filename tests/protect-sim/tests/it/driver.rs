@@ -1,4 +1,4 @@
-//! The Python client uiprotect in a process of its own.
+//! Real clients, each in a process of its own.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -10,13 +10,39 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use crate::client::LIMIT;
 
-/// Where `cargo xtask test` puts the clients: a folder each, named by version.
-fn programs() -> Option<PathBuf> {
+/// What `cargo xtask test` put into a folder, by the variable that names it; `None`, said loudly, where it could not.
+fn installed(variable: &str, what: &str) -> Option<PathBuf> {
     #[expect(clippy::disallowed_methods, reason = "tests are configured by the environment")]
-    std::env::var("ARGUS_TEST_UIPROTECT").ok().map(PathBuf::from)
+    let program = std::env::var(variable).ok().map(|folder| Path::new(&folder).join(what)).filter(|path| path.exists());
+    if program.is_none() {
+        use std::io::Write as _;
+        // Past the runner's capture: a test that passes is not shown.
+        let _ = writeln!(
+            std::io::stderr(),
+            "SKIPPED: a client is not there ({variable}): run `cargo xtask test`, which installs it where its registry is in reach"
+        );
+    }
+    program
 }
 
-/// uiprotect, told what to do line by line.
+fn script(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("drivers").join(name)
+}
+
+/// A version of the Python client uiprotect.
+pub(crate) struct Uiprotect {
+    /// Names the folder of its programs, where `cargo xtask test` put them.
+    variable: &'static str,
+    /// So many of the 131 recorded messages of site A it was measured to tell of; the rest are kinds that it does not know.
+    pub(crate) of_recording: u64,
+}
+
+/// Version 15.14.2, as Home Assistant used it with Protect 7.
+pub(crate) const UIPROTECT_15: Uiprotect = Uiprotect { variable: "ARGUS_TEST_UIPROTECT", of_recording: 101 };
+/// Version 25.0.0, which leaves more to the integration interface.
+pub(crate) const UIPROTECT_25: Uiprotect = Uiprotect { variable: "ARGUS_TEST_UIPROTECT_25", of_recording: 80 };
+
+/// A client, told what to do line by line.
 pub(crate) struct Driver {
     _child: Child,
     input: ChildStdin,
@@ -28,39 +54,64 @@ pub(crate) struct Driver {
 }
 
 impl Driver {
-    /// Starts it; `None`, said loudly, where uiprotect is not installed.
-    pub(crate) async fn start(sim: &Sim) -> Option<Self> {
-        Self::start_as(sim, "argus", "correct horse").await
+    /// Starts uiprotect; `None` where it is not installed.
+    pub(crate) async fn start(client: &Uiprotect, sim: &Sim) -> Option<Self> {
+        Self::start_as(client, sim, "argus", "correct horse").await
     }
 
-    pub(crate) async fn start_as(sim: &Sim, user: &str, password: &str) -> Option<Self> {
-        let Some(python) = programs().map(|folder| folder.join("python")).filter(|python| python.exists()) else {
-            use std::io::Write as _;
-            // Past the runner's capture: a test that passes is not shown.
-            let _ = writeln!(
-                std::io::stderr(),
-                "SKIPPED: the client uiprotect is not there: run `cargo xtask test`, which installs it where PyPI is in reach"
-            );
-            return None;
-        };
+    /// The same with another account.
+    pub(crate) async fn start_as(client: &Uiprotect, sim: &Sim, user: &str, password: &str) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("drivers/uiprotect_driver.py");
-        let mut child = Command::new(python)
-            .arg(script)
-            .args([&sim.address().ip().to_string(), &sim.address().port().to_string(), user, password, "sim-api-key"])
-            .arg(folder.path())
-            .arg("store")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
+        let mut command = Self::uiprotect(client, sim, user, password, &folder)?;
+        command.arg("store");
+        Some(Self::spawn(command, folder).await)
+    }
+
+    /// The same, but it keeps no session in files.
+    pub(crate) async fn start_without_store(client: &Uiprotect, sim: &Sim) -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = Self::uiprotect(client, sim, "argus", "correct horse", &folder)?;
+        command.arg("forget");
+        Some(Self::spawn(command, folder).await)
+    }
+
+    fn uiprotect(
+        client: &Uiprotect,
+        sim: &Sim,
+        user: &str,
+        password: &str,
+        folder: &tempfile::TempDir,
+    ) -> Option<Command> {
+        let mut command = Command::new(installed(client.variable, "python")?);
+        let (host, port) = (sim.address().ip().to_string(), sim.address().port().to_string());
+        command
+            .arg(script("uiprotect_driver.py"))
+            .args([&host, &port, user, password, "sim-api-key"])
+            .arg(folder.path());
+        Some(command)
+    }
+
+    /// Starts the TypeScript client unifi-protect; `None` where it is not installed.
+    pub(crate) async fn start_unifi_protect(sim: &Sim, user: &str, password: &str) -> Option<Self> {
+        let modules = installed("ARGUS_TEST_UNIFI_PROTECT", "node_modules")?;
+        let mut command = Command::new("node");
+        command.arg(script("unifi_protect_driver.mjs")).arg(modules.parent().unwrap()).args([
+            &sim.address().ip().to_string(),
+            &sim.address().port().to_string(),
+            user,
+            password,
+        ]);
+        Some(Self::spawn(command, tempfile::tempdir().unwrap()).await)
+    }
+
+    async fn spawn(mut command: Command, folder: tempfile::TempDir) -> Self {
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true).spawn().unwrap();
         let input = child.stdin.take().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut driver = Self { _child: child, input, lines, told: Vec::new(), orders: 0, _folder: folder };
         let ready = driver.line().await;
         assert_eq!(ready, json!({"ready": true}));
-        Some(driver)
+        driver
     }
 
     async fn line(&mut self) -> Value {

@@ -9,6 +9,7 @@
 
 mod access;
 mod certify;
+mod certify_node;
 mod client;
 mod driver;
 mod faults;

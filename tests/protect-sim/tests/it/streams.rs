@@ -1,8 +1,10 @@
 //! The streams: what is told, in what order, how they end.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
-use argus_protect_sim::{Fault, Lags, Order, Script, Shape, Stale, Stream, What, When, fixtures, frame};
+use argus_protect_sim::scene::Era;
+use argus_protect_sim::{Fault, Lags, Order, Script, Shape, Stale, Stream, What, When, fixtures, frame, scene};
 use base64::Engine as _;
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
@@ -31,7 +33,7 @@ fn malformed_messages_are_malformed() {
     for (what, message) in frame::malformed() {
         assert_eq!(decode(&message), None, "{what}");
     }
-    let bomb = frame::bomb(64 << 20);
+    let bomb = frame::bomb(32 << 20);
     assert!(bomb.len() < 128 * 1024 && decode(&bomb).is_none(), "{}", bomb.len());
 }
 
@@ -276,16 +278,73 @@ async fn streams_fail_by_rule_and_can_be_mute() {
     assert_eq!(admin.updates(&after).await.update().await.1["name"], "One");
 }
 
-/// Scenario 14 in small: many messages, and one reader that does not read.
+/// A hundred cameras and a lot of noise: no event is lost, and a reader that does not read stalls nobody.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_slow_reader_stalls_nobody() {
-    let (sim, mut private, _public) = both().await;
+async fn a_big_site_loses_nothing_and_a_slow_reader_stalls_nobody() {
+    let sim = sim(|options| options.bootstrap = scene::big_site(&options.bootstrap, 100)).await;
     let admin = Client::admin(&sim).await;
-    let _slow = admin.updates(sim.bootstrap()["lastUpdateId"].as_str().unwrap()).await;
+    let after = sim.bootstrap()["lastUpdateId"].as_str().unwrap().to_owned();
+    let mut stream = admin.updates(&after).await;
+    let _slow = admin.updates(&after).await;
+    let cameras = sim.cameras();
+    assert_eq!(cameras.len(), 100);
+    let happen = async {
+        let mut ids = HashSet::new();
+        for camera in &cameras {
+            ids.insert(sim.happen(camera, Script::smart(&["person"], 90, Duration::from_millis(20))));
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        ids
+    };
+    let read = async {
+        let (mut seen, mut noise) = (HashSet::new(), 0);
+        while seen.len() < 100 {
+            let (action, data) = stream.update().await;
+            match action["modelKey"].as_str() {
+                Some("event") if !data["end"].is_null() => _ = seen.insert(action["id"].as_str().unwrap().to_owned()),
+                Some("camera") => noise += 1,
+                _ => {}
+            }
+        }
+        (seen, noise)
+    };
+    let (told, ids, (seen, noise)) = tokio::join!(scene::noise(&sim, 1000, Duration::from_secs(1)), happen, read);
+    assert_eq!(seen, ids);
+    assert!(told > 500 && noise > 500, "{told} {noise}");
+}
+
+#[tokio::test]
+async fn a_camera_flaps() {
+    let (sim, mut private, _) = both().await;
     let camera = sim.cameras().remove(0);
-    for n in 0..5000 {
-        sim.camera_update(&camera, &json!({"stats": {"rxBytes": n, "padding": "x".repeat(200)}}));
+    let before = sim.camera(&camera).unwrap()["channels"][0]["rtspAlias"].clone();
+    scene::flap(&sim, &camera, 5, Duration::from_millis(50)).await;
+    for n in 0..10 {
+        assert_eq!(private.update().await.1["state"], if n % 2 == 0 { "DISCONNECTED" } else { "CONNECTED" });
     }
-    sim.ring(&camera);
-    assert_eq!(private.event().await.1["type"], "ring");
+    let channels = private.update().await.1["channels"].clone();
+    assert!(channels[0]["rtspAlias"].is_string() && channels[0]["rtspAlias"] != before);
+}
+
+#[tokio::test]
+async fn a_doorbell_is_pressed_in_each_era() {
+    for era in [Era::Early, Era::LateTypes, Era::Seven] {
+        let (sim, mut private, _) = both().await;
+        let [ring, motion, person] = scene::doorbell_press(&sim, &sim.doorbells()[0], era, Duration::from_millis(100));
+        let mut seen: Vec<(Value, Value)> = Vec::new();
+        let wanted = if era == Era::Seven { 3 } else { 2 };
+        let ends = |seen: &[(Value, Value)], id: &str| {
+            seen.iter().filter(|(action, data)| action["id"] == id && data["end"].is_i64()).count()
+        };
+        while ends(&seen, &person) < wanted || ends(&seen, &motion) < wanted {
+            seen.push(private.event().await);
+        }
+        let of = |id: &str| seen.iter().find(|(action, _)| action["id"] == id).unwrap().1.clone();
+        assert_eq!((&of(&ring)["type"], &of(&motion)["type"]), (&json!("ring"), &json!("motion")), "{era:?}");
+        let types = if era == Era::LateTypes { json!([]) } else { json!(["person"]) };
+        assert_eq!(of(&person)["smartDetectTypes"], types, "{era:?}");
+        let happening = sim.happenings().remove(0);
+        let lasts = if era == Era::Seven { 302_000 } else { 1000 };
+        assert_eq!(happening.end_ms - happening.start_ms, lasts, "{era:?}");
+    }
 }
