@@ -16,6 +16,8 @@ mod cors;
 #[cfg(test)]
 mod csrf;
 #[cfg(test)]
+mod describe;
+#[cfg(test)]
 mod docs;
 #[cfg(test)]
 mod events;
@@ -35,6 +37,10 @@ mod metrics;
 mod outer;
 #[cfg(test)]
 mod people;
+#[cfg(test)]
+mod providers;
+#[cfg(test)]
+mod providers_book;
 #[cfg(test)]
 mod proxies;
 #[cfg(test)]
