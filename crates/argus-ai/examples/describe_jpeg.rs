@@ -92,6 +92,7 @@ async fn main() -> anyhow::Result<()> {
                     confidence: 50,
                 },
                 instruction: args.instruction,
+                usual: None,
                 language: args.language,
                 timezone: "UTC".into(),
                 mode: AnalysisMode::SingleFrame,

@@ -48,7 +48,12 @@ pub(crate) fn parse(answer: &str) -> Result<Description, Unusable> {
     if !text.chars().any(char::is_alphanumeric) {
         return Err(Unusable::Empty);
     }
-    Ok(Description { text, confidence: confidence(object.get("confidence")), objects: objects(object.get("objects")) })
+    Ok(Description {
+        text,
+        confidence: confidence(object.get("confidence")),
+        objects: objects(object.get("objects")),
+        low_confidence: false,
+    })
 }
 
 /// The last object with a description: models that think aloud do so before they answer.
@@ -172,6 +177,7 @@ mod tests {
             text: text.to_owned(),
             confidence,
             objects: objects.to_vec(),
+            low_confidence: false,
         });
         assert_eq!(parse(answer), expected, "{answer:?}");
     }

@@ -95,6 +95,7 @@ impl Provider for Builtin {
             // No model states one, and none is derived.
             confidence: None,
             objects: objects(request.facts.detection_type),
+            low_confidence: false,
         };
         let record = CallRecord { cost: Some(0.0), latency_ms: Some(millis(started.elapsed())), ..record_of(self) };
         DescribeOutcome { record, result: Ok(description) }
@@ -399,6 +400,7 @@ mod tests {
             frames: vec![],
             facts: EventFacts { detection_type: DetectionType::Person, ..facts() },
             instruction: None,
+            usual: None,
             language: "de".into(),
             timezone: "UTC".into(),
             mode: argus_core::camera::AnalysisMode::MultiFrame,

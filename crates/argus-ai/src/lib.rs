@@ -44,6 +44,7 @@
 //!             confidence: 70,
 //!         },
 //!         instruction: None,
+//!         usual: None,
 //!         language: "en".into(),
 //!         timezone: "UTC".into(),
 //!         mode: AnalysisMode::MultiFrame,

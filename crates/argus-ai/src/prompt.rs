@@ -169,6 +169,7 @@ mod tests {
                 confidence: 80,
             },
             instruction: None,
+            usual: None,
             language: "de".into(),
             timezone: "Europe/Berlin".into(),
             mode: AnalysisMode::MultiFrame,

@@ -67,6 +67,9 @@ pub struct DescribeRequest {
     pub facts: EventFacts,
     /// Replaces the built-in prompt's instruction.
     pub instruction: Option<String>,
+    /// What is normal for this camera, as a sentence, such as `About 3 events at this hour on usual days.`; `None` when
+    /// too little is known.
+    pub usual: Option<String>,
     /// Tag of the language of the answer, such as `de`.
     pub language: String,
     /// IANA name, for local time in the prompt.
@@ -147,7 +150,7 @@ pub enum Reanalysed {
 }
 
 /// The words.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Description {
     /// One to a few sentences, never empty, at most 5000 characters.
     pub text: String,
@@ -155,6 +158,8 @@ pub struct Description {
     pub confidence: Option<u8>,
     /// What was seen, without repeats.
     pub objects: Vec<ObjectKind>,
+    /// Whether it says nothing definite, even after the model was asked once more.
+    pub low_confidence: bool,
 }
 
 names! {

@@ -218,6 +218,7 @@ async fn work(deps: &Deps, job: &Job) -> Result<(), EngineError> {
     let request = DescribeRequest {
         facts: facts(job.facts.clone(), &event),
         instruction: how.prompt.or(camera.prompt_override).or_else(|| settings.ai.prompt.clone()),
+        usual: None,
         language: settings.general.language.clone(),
         timezone: settings.general.timezone.clone(),
         mode: if frames.len() > 1 { AnalysisMode::MultiFrame } else { AnalysisMode::SingleFrame },

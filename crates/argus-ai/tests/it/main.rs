@@ -42,6 +42,7 @@ fn request(pictures: u8) -> DescribeRequest {
             confidence: 70,
         },
         instruction: None,
+        usual: None,
         language: "en".into(),
         timezone: "UTC".into(),
         mode: AnalysisMode::MultiFrame,

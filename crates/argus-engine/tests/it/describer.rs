@@ -89,7 +89,7 @@ impl Describer for Script {
         let result = match answer {
             Answer::Says { text, confidence, cost } => {
                 record.cost = cost;
-                Ok(Description { text: text.into(), confidence, objects: vec![ObjectKind::Animal] })
+                Ok(Description { text: text.into(), confidence, objects: vec![ObjectKind::Animal], low_confidence: false })
             }
             Answer::Fails(kind) => Err(DescribeError { kind, message: "as told".into(), retry_after: None }),
         };
