@@ -71,14 +71,12 @@ pub(super) async fn question(body: Large) -> Result<PictureQuestion, ApiError> {
         Large::Json(body) => of_json(body)?,
         Large::Form(bytes, kind) => of_form(bytes, kind).await?,
     };
-    if let Some(image) = &image {
-        match picture::check(image) {
-            Err(ApiError::Invalid(more)) => return Err(decoded.with(more).into()),
-            checked => checked?,
-        }
-    }
+    let mut faults = match image.as_ref().map(|image| picture::check(image)) {
+        Some(Err(ApiError::Invalid(faults))) => faults,
+        Some(Err(failure)) => return Err(failure),
+        Some(Ok(())) | None => Faults::default(),
+    };
     let Wishes { prompt, provider } = decoded.value.clone();
-    let mut faults = Faults::default();
     let prompt = text(&mut faults, "prompt", prompt, PROMPT).filter(|p| !p.is_empty());
     let provider = text(&mut faults, "provider", provider, PROVIDER);
     if provider.as_deref() == Some("") {

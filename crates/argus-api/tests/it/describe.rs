@@ -58,7 +58,7 @@ fn ok() -> DescribeOutcome {
             text: "A red square.".into(),
             confidence: Some(91),
             objects: vec![ObjectKind::Package],
-            ..words()
+            ..Description::default()
         }),
     }
 }
@@ -167,7 +167,9 @@ async fn size_and_kind_come_first_then_syntax_then_values() {
     raw(&server, "application/json", b"{".to_vec()).await.expect(400);
     raw(&server, "multipart/form-data; boundary=XyZ", Vec::new()).await.expect(400);
     raw(&server, "multipart/form-data", b"--XyZ--\r\n".to_vec()).await.expect(400);
-    for broken in ["", "x", "--XyZ\r\n\r\nx\r\n--XyZ--\r\n", "--XyZ\r\nContent-Disposition: form-data; name=\"image\"\r\n\r\nx"] {
+    for broken in
+        ["", "x", "--XyZ\r\n\r\nx\r\n--XyZ--\r\n", "--XyZ\r\nContent-Disposition: form-data; name=\"image\"\r\n\r\nx"]
+    {
         raw(&server, "multipart/form-data; boundary=XyZ", format!("{broken}\r\n").into_bytes()).await.expect(400);
     }
     let many = vec![("name=\"x\"", &b"1"[..]); 17];

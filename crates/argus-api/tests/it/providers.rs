@@ -6,6 +6,8 @@ use serde_json::{Value, json};
 use crate::support::Server;
 
 async fn add(server: &Server, body: Value) -> Value {
+    // Ids ascend by the moment in which they were made.
+    server.clock.advance(std::time::Duration::from_millis(1));
     server.post("/ai/providers", body).await.expect(201)
 }
 
@@ -28,8 +30,23 @@ async fn a_new_installation_has_the_built_in_one() {
     let builtin = &list["items"][0];
     let fields: Vec<&String> = builtin.as_object().unwrap().keys().collect();
     let mut expected = vec![
-        "id", "created_at", "updated_at", "kind", "name", "model", "base_url", "has_key", "enabled", "priority",
-        "timeout_s", "max_output_tokens", "max_concurrent", "requests_per_minute", "prices", "capabilities", "health",
+        "id",
+        "created_at",
+        "updated_at",
+        "kind",
+        "name",
+        "model",
+        "base_url",
+        "has_key",
+        "enabled",
+        "priority",
+        "timeout_s",
+        "max_output_tokens",
+        "max_concurrent",
+        "requests_per_minute",
+        "prices",
+        "capabilities",
+        "health",
     ];
     expected.sort_unstable();
     assert_eq!(fields, expected);
@@ -63,12 +80,19 @@ async fn absent_fields_have_their_defaults() {
     assert_eq!(first["prices"], json!({"input_per_million": 0.5, "output_per_million": 2.0}));
     assert_eq!(first["health"]["state"], "unknown");
     let second = add(&server, json!({"kind": "ollama", "model": " llava ", "name": " Cellar "})).await;
-    assert_eq!((&second["priority"], &second["model"], &second["name"]), (&json!(20), &json!("llava"), &json!("Cellar")));
+    assert_eq!(
+        (&second["priority"], &second["model"], &second["name"]),
+        (&json!(20), &json!("llava"), &json!("Cellar"))
+    );
     add(&server, json!({"kind": "ollama", "model": "x", "priority": 995})).await;
     let last = add(&server, json!({"kind": "ollama", "model": "x", "name": "z"})).await;
     assert_eq!(last["priority"], 1000);
     let names: Vec<Value> = server.get("/ai/providers").await.expect(200)["items"]
-        .as_array().unwrap().iter().map(|p| p["name"].clone()).collect();
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|p| p["name"].clone())
+        .collect();
     assert_eq!(names, ["openai", "Cellar", "ollama", "builtin", "z"]);
     server.post("/ai/providers", json!({"kind": "openai", "api_key": "k", "name": "CELLAR"})).await.expect(409);
     server.put(&path(&first), json!({"name": "cellar"})).await.expect(409);
@@ -99,14 +123,33 @@ async fn every_fault_of_a_provider_is_named() {
     check(
         bad,
         &[
-            "api_key", "base_url", "enabled", "max_concurrent", "max_output_tokens", "model", "name",
-            "prices.input_per_million", "prices.output_per_million", "priority", "requests_per_minute", "timeout_s",
+            "api_key",
+            "base_url",
+            "enabled",
+            "max_concurrent",
+            "max_output_tokens",
+            "model",
+            "name",
+            "prices.input_per_million",
+            "prices.output_per_million",
+            "priority",
+            "requests_per_minute",
+            "timeout_s",
         ],
     )
     .await;
-    for url in ["", "x", "127.0.0.1:80", "http://", "http://u:p@h", "http://h/?k=1", "http://h/#x", "file:///etc/passwd",
-        "http://0.0.0.0/", &format!("http://h/{}", "x".repeat(500))]
-    {
+    for url in [
+        "",
+        "x",
+        "127.0.0.1:80",
+        "http://",
+        "http://u:p@h",
+        "http://h/?k=1",
+        "http://h/#x",
+        "file:///etc/passwd",
+        "http://0.0.0.0/",
+        &format!("http://h/{}", "x".repeat(500)),
+    ] {
         check(json!({"kind": "openai_compatible", "model": "m", "base_url": url}), &["base_url"]).await;
     }
     for key in ["", "k\n", "ü", &"k".repeat(513)] {
@@ -162,7 +205,8 @@ async fn prices_by_hand_replace_those_of_the_table() {
     let server = Server::start().await;
     let one = add(&server, json!({"kind": "ollama", "model": "m"})).await;
     let at = path(&one);
-    let by_hand = |server: &Server| server.ai.rows.lock().unwrap().iter().find(|p| p.config.model == "m").unwrap().config.prices;
+    let by_hand =
+        |server: &Server| server.ai.rows.lock().unwrap().iter().find(|p| p.config.model == "m").unwrap().config.prices;
     // What GET gave is sent back, and the table goes on to count.
     server.put(&at, server.get(&at).await.expect(200)).await.expect(200);
     assert!(by_hand(&server).is_none());
@@ -213,6 +257,9 @@ async fn capabilities_tell_of_every_kind() {
     assert_eq!(answer["analysis_modes"], json!(["single_frame", "multi_frame"]));
     assert_eq!(answer["kinds"].as_array().unwrap().len(), 7);
     let openai = &answer["kinds"][0];
-    assert_eq!((&openai["kind"], &openai["needs_key"], &openai["configured"]), (&json!("openai"), &json!(true), &json!(false)));
+    assert_eq!(
+        (&openai["kind"], &openai["needs_key"], &openai["configured"]),
+        (&json!("openai"), &json!(true), &json!(false))
+    );
     assert_eq!(openai.as_object().unwrap().len(), 9);
 }

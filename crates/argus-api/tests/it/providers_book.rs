@@ -92,10 +92,7 @@ impl AiControl for Providers {
         let kind = |&kind: &ProviderKind| KindInfo {
             kind,
             configured: kind == ProviderKind::Builtin,
-            needs_key: !matches!(
-                kind,
-                ProviderKind::Builtin | ProviderKind::Ollama | ProviderKind::OpenAiCompatible
-            ),
+            needs_key: !matches!(kind, ProviderKind::Builtin | ProviderKind::Ollama | ProviderKind::OpenAiCompatible),
             needs_base_url: kind == ProviderKind::OpenAiCompatible,
             default_base_url: match kind {
                 ProviderKind::OpenAi => Some("https://api.openai.example/v1".into()),

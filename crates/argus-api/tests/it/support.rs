@@ -13,7 +13,9 @@ use argus_core::describe::{Reanalysed, Reanalysis};
 use argus_core::event::{DetectionType, Event, NewEvent};
 use argus_core::figures::Figures;
 use argus_core::journal::DeleteReason;
-use argus_core::ports::{AiControl, CameraEdit, ComponentHealth, ComponentStatus, Control, ControlError, Health, Probe, Still};
+use argus_core::ports::{
+    AiControl, CameraEdit, ComponentHealth, ComponentStatus, Control, ControlError, Health, Probe, Still,
+};
 use argus_core::settings::{Settings, StoredSettings};
 use argus_core::status::{CameraLive, CameraState, CameraStatus};
 use argus_core::{
