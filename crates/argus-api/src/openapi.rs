@@ -37,7 +37,7 @@ use crate::{
         cameras::list, cameras::create, cameras::get, cameras::update, cameras::delete, cameras::start, cameras::stop,
         cameras::status, cameras::snapshot, cameras::test,
         events::list, events::get, events::delete, events::reanalyse, events::stats, events::export,
-        events::thumbnail, events::frame, events::clip, events::analyses,
+        events::thumbnail, events::frame, events::clip, events::analyses, events::reproduce,
         ai::providers::list, ai::providers::create, ai::providers::get, ai::providers::update, ai::providers::delete,
         ai::providers::test, ai::describe::describe, ai::capabilities::capabilities,
         api_keys::list, api_keys::create, api_keys::get, api_keys::revoke, api_keys::usage,

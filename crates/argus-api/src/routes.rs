@@ -33,6 +33,7 @@ pub(crate) fn configure(config: &mut ServiceConfig) {
     Route::at(paths::EVENT_FRAME).get(events::frame).register(config);
     Route::at(paths::EVENT_CLIP).get(events::clip).register(config);
     Route::at(paths::EVENT_ANALYSES).get(events::analyses).register(config);
+    Route::at(paths::EVENT_REPRODUCE).post(events::reproduce).register(config);
     Route::at(paths::AI_PROVIDERS).get(ai::providers::list).post(ai::providers::create).register(config);
     Route::at(paths::AI_PROVIDER)
         .get(ai::providers::get)

@@ -48,6 +48,8 @@ mod rate;
 #[cfg(test)]
 mod reanalyse;
 #[cfg(test)]
+mod reproduce;
+#[cfg(test)]
 mod sessions;
 #[cfg(test)]
 mod settings;
