@@ -142,8 +142,8 @@ mod tests {
 
     #[test]
     fn the_longest_descriptions_are_compared() {
-        let long = |word: &str| vec![word; 2_500].join(" ");
-        assert_eq!(difference(&format!("x {} y", long("a")), &format!("p {} q", long("a"))).len(), 5 - 2 + 2);
+        let long = |word: &str| vec![word; 2_498].join(" ");
+        assert_eq!(difference(&format!("x {} y", long("a")), &format!("p {} q", long("a"))).len(), 5);
         check("a", &long("b"), &["-a", &format!("+{}", long("b"))]);
     }
 }
