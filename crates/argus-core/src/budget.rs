@@ -62,9 +62,110 @@ pub fn spent(limits: &Budgets, day_usd: f64, month_usd: f64) -> Option<StatusRea
     }
 }
 
+/// What a sum of floating-point numbers may be wrong by: a billionth of a dollar.
+const ROUNDING_USD: f64 = 1e-9;
+
+/// Whether a call may be made. `day_usd` and `month_usd` are what was spent in the present day and month, with what calls
+/// that are under way may cost; `estimate` is the most that this one may cost, `None` when nobody knows.
+///
+/// A call that is known to be free is always allowed. One whose price is unknown does not count, so that it is allowed
+/// until a limit is used up, and never under a limit of 0.
+///
+/// # Errors
+/// The budget that it would overspend.
+pub fn admit(limits: &Budgets, day_usd: f64, month_usd: f64, estimate: Option<f64>) -> Result<(), StatusReason> {
+    let Some(estimate) = estimate else { return spent(limits, day_usd, month_usd).map_or(Ok(()), Err) };
+    if estimate <= 0.0 {
+        return Ok(());
+    }
+    let over = |limit: Option<f64>, sum: f64| limit.is_some_and(|limit| sum + estimate > limit + ROUNDING_USD);
+    if over(limits.daily_usd, day_usd) {
+        Err(StatusReason::BudgetDaily)
+    } else if over(limits.monthly_usd, month_usd) {
+        Err(StatusReason::BudgetMonthly)
+    } else {
+        Ok(())
+    }
+}
+
+/// Parts of a budget, in percent, that people are told of.
+pub const WARN_PERCENTS: [u8; 3] = [50, 80, 100];
+
+/// The highest of [`WARN_PERCENTS`] that a sum has reached; `None` below all of them, and for a limit of 0, under which
+/// nothing can be spent.
+#[must_use]
+pub fn reached(limit_usd: f64, spent_usd: f64) -> Option<u8> {
+    let at = |percent: u8| limit_usd > 0.0 && spent_usd + ROUNDING_USD >= limit_usd * f64::from(percent) / 100.0;
+    WARN_PERCENTS.into_iter().rev().find(|percent| at(*percent))
+}
+
+/// How much of a limit a sum is, percent; a limit of 0 is always used up.
+#[must_use]
+pub fn percent(limit_usd: f64, spent_usd: f64) -> f64 {
+    if limit_usd > 0.0 { spent_usd / limit_usd * 100.0 } else { 100.0 }
+}
+
+/// What will be spent by the end of a period if it goes on as in the last days: what is spent, and for the time that is
+/// left the mean of these days, each of which is whole. `None` when there is none.
+#[must_use]
+pub fn forecast(period: Period, now: Timestamp, spent_usd: f64, last_days_usd: &[f64]) -> Option<f64> {
+    /// Seconds of a day; one with a change of the clock is near enough.
+    const DAY_S: f64 = 86_400.0;
+    let days = u32::try_from(last_days_usd.len()).ok().filter(|n| *n > 0)?;
+    let mean = last_days_usd.iter().sum::<f64>() / f64::from(days);
+    Some(spent_usd + mean * period.end.since(now.max(period.start)).as_secs_f64() / DAY_S)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_call_is_admitted_while_all_of_it_fits() {
+        let limits = |daily, monthly| Budgets { daily_usd: daily, monthly_usd: monthly };
+        let day = Err(StatusReason::BudgetDaily);
+        let check = |limits: &Budgets, spent, estimate, expected: Result<(), StatusReason>| {
+            assert_eq!(admit(limits, spent, spent, estimate), expected, "{limits:?} {spent} {estimate:?}");
+        };
+        check(&limits(None, None), 1e9, Some(1.0), Ok(()));
+        check(&limits(Some(1.0), None), 0.9, Some(0.1), Ok(()));
+        check(&limits(Some(1.0), None), 0.9, Some(0.11), day);
+        // Ten times a tenth is a dollar, whatever floating point makes of it.
+        check(&limits(Some(1.0), None), (0..9).map(|_| 0.1).sum(), Some(0.1), Ok(()));
+        check(&limits(Some(5.0), Some(1.0)), 0.95, Some(0.1), Err(StatusReason::BudgetMonthly));
+        check(&limits(Some(0.0), None), 0.0, Some(0.0), Ok(()));
+        check(&limits(Some(0.0), None), 0.0, Some(0.001), day);
+        check(&limits(Some(0.0), None), 0.0, None, day);
+        check(&limits(Some(1.0), None), 0.99, None, Ok(()));
+        check(&limits(Some(1.0), None), 1.0, None, day);
+    }
+
+    #[test]
+    fn people_are_told_of_the_highest_part() {
+        for (limit, spent, expected) in [
+            (1.0, 0.49, None),
+            (1.0, 0.5, Some(50)),
+            (1.0, 0.799, Some(50)),
+            (1.0, 0.8, Some(80)),
+            (1.0, 1.0, Some(100)),
+            (1.0, 7.0, Some(100)),
+            (0.0, 0.0, None),
+        ] {
+            assert_eq!(reached(limit, spent), expected, "{spent} of {limit}");
+        }
+        assert_eq!((percent(2.0, 0.5), percent(0.0, 0.0)), (25.0, 100.0));
+    }
+
+    #[test]
+    fn it_goes_on_as_in_the_last_days() {
+        let now: Timestamp = "2025-12-21T12:00:00Z".parse().unwrap();
+        let month = Period::month(now, "UTC");
+        // Ten and a half days are left.
+        assert_eq!(forecast(month, now, 20.0, &[1.0, 3.0]), Some(41.0));
+        assert_eq!(forecast(Period::day(now, "UTC"), now, 0.25, &[1.0]), Some(0.75));
+        assert_eq!(forecast(month, now, 20.0, &[]), None);
+        assert_eq!(forecast(month, month.end, 20.0, &[9.0]), Some(20.0));
+    }
 
     fn check(period: Period, start: &str, end: &str) {
         assert_eq!(period, Period { start: start.parse().unwrap(), end: end.parse().unwrap() });

@@ -5,10 +5,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::call::{CallTimes, SentFrame, StoredCall};
 use crate::camera::AnalysisMode;
 use crate::event::{Area, DetectionType, Event, ObjectKind, StatusReason};
 use crate::names::names;
-use crate::{AnalysisId, EventId, ProviderId, Timestamp};
+use crate::provider::ProviderKind;
+use crate::{AnalysisId, CallId, EventId, ProviderId, Timestamp};
 
 /// One picture for a describer.
 #[derive(Clone, PartialEq, Eq)]
@@ -364,6 +366,119 @@ pub struct Analysis {
     /// Why it failed.
     #[cfg_attr(feature = "openapi", schema(required))]
     pub error: Option<String>,
+    /// Every call that was made for it, in order, also those that failed.
+    #[serde(default)]
+    pub calls: Vec<AnalysisCall>,
+    /// How long its steps took; null until it is over.
+    #[cfg_attr(feature = "openapi", schema(required))]
+    #[serde(default)]
+    pub steps: Option<AnalysisSteps>,
+}
+
+/// How long the steps of an analysis took, milliseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct AnalysisSteps {
+    /// In the queue, since it could have been made.
+    pub queued_ms: u32,
+    /// Reading and comparing the pictures.
+    pub frames_ms: u32,
+    /// All providers together, their limits included.
+    pub providers_ms: u32,
+    /// Of that, keeping the account: booking calls and noting what came of them.
+    pub stored_ms: u32,
+}
+
+/// One call of an analysis.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct AnalysisCall {
+    /// Names it.
+    pub id: CallId,
+    /// When it was booked.
+    pub created_at: Timestamp,
+    /// When it was settled; null while it is under way, and for one that a crash cut off.
+    #[cfg_attr(feature = "openapi", schema(required))]
+    pub finished_at: Option<Timestamp>,
+    /// Kind of the provider.
+    pub provider: ProviderKind,
+    /// Its row.
+    #[cfg_attr(feature = "openapi", schema(required))]
+    pub provider_id: Option<ProviderId>,
+    /// Its name then.
+    pub provider_name: String,
+    /// Its model.
+    pub model: String,
+    /// Host and port to which it went; null when nothing left the process.
+    #[cfg_attr(feature = "openapi", schema(required))]
+    pub host: Option<String>,
+    /// Whether that host is outside: neither loopback nor a private address.
+    pub is_remote: bool,
+    /// The pictures as they were sent, in order.
+    pub frames: Vec<SentFrame>,
+    /// Size of the request's body.
+    pub bytes_sent: u64,
+    /// Why it failed; null when it was answered, is under way or was cut off.
+    #[cfg_attr(feature = "openapi", schema(required))]
+    pub error_kind: Option<DescribeFailure>,
+    /// The same as a sentence.
+    #[cfg_attr(feature = "openapi", schema(required))]
+    pub error: Option<String>,
+    /// As the provider counts them.
+    #[cfg_attr(feature = "openapi", schema(required))]
+    pub tokens_input: Option<u32>,
+    /// As the provider counts them.
+    #[cfg_attr(feature = "openapi", schema(required))]
+    pub tokens_output: Option<u32>,
+    /// US dollars.
+    #[cfg_attr(feature = "openapi", schema(required))]
+    pub cost: Option<f64>,
+    /// Whether the cost was computed rather than told.
+    pub cost_estimated: bool,
+    /// The version of the price table, or `custom`.
+    #[cfg_attr(feature = "openapi", schema(required))]
+    pub price_version: Option<String>,
+    /// How long its parts took; null while it is under way.
+    #[cfg_attr(feature = "openapi", schema(required))]
+    pub times: Option<CallTimes>,
+}
+
+impl From<StoredCall> for AnalysisCall {
+    fn from(call: StoredCall) -> Self {
+        Self {
+            id: call.id,
+            created_at: call.created_at,
+            finished_at: call.finished_at,
+            provider: call.provider,
+            provider_id: call.provider_id,
+            provider_name: call.provider_name,
+            model: call.model,
+            host: call.host,
+            is_remote: call.is_remote,
+            frames: call.frames,
+            bytes_sent: call.bytes_sent,
+            error_kind: call.error_kind,
+            error: call.error,
+            tokens_input: call.tokens_input,
+            tokens_output: call.tokens_output,
+            cost: call.cost,
+            cost_estimated: call.cost_estimated,
+            price_version: call.price_version,
+            times: call.times,
+        }
+    }
+}
+
+/// Which descriptions are made first: higher ones. Somebody waits at the door before anything else.
+#[must_use]
+pub fn priority(kind: DetectionType) -> i32 {
+    match kind {
+        DetectionType::Ring => 40,
+        DetectionType::Person => 30,
+        DetectionType::Package => 20,
+        DetectionType::Vehicle | DetectionType::Animal => 10,
+        DetectionType::Motion | DetectionType::Audio => 0,
+    }
 }
 
 /// The plain sentence that an event has from its first moment on.

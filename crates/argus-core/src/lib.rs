@@ -42,6 +42,7 @@ pub mod ports;
 mod privacy;
 pub mod provider;
 pub mod retention;
+pub mod route;
 pub mod schedule;
 mod secret;
 pub mod settings;

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::api_key::Scope;
+use crate::event::StatusReason;
 use crate::names::names;
 use crate::retention::{Disk, size};
 use crate::{CameraId, EventId, NotificationId, Timestamp};
@@ -86,6 +87,31 @@ impl Notification {
             title: format!("{name} {state}"),
             body: format!("No picture comes from {name}{reason}. {next}"),
             camera_id: Some(camera),
+            event_id: None,
+            created_at: now,
+        }
+    }
+
+    /// So much of the budget of a day or month is spent, percent.
+    #[must_use]
+    pub fn ai_budget(budget: StatusReason, percent: u8, spent_usd: f64, limit_usd: f64, now: Timestamp) -> Self {
+        let period = if budget == StatusReason::BudgetMonthly { "month" } else { "day" };
+        let (severity, next) = match percent {
+            100.. => {
+                (Severity::Error, "Nobody who costs is asked any more until the next begins or the limit is raised.")
+            }
+            80.. => (Severity::Warning, "When it is spent, nobody who costs is asked any more until the next begins."),
+            _ => (Severity::Info, "When it is spent, nobody who costs is asked any more until the next begins."),
+        };
+        Self {
+            id: NotificationId::new(now),
+            kind: NotificationKind::AiBudget,
+            severity,
+            title: format!("{percent} % of the {period}'s budget for descriptions is spent"),
+            body: format!(
+                "Descriptions of this {period} have cost {spent_usd:.2} of {limit_usd:.2} US dollars. {next}"
+            ),
+            camera_id: None,
             event_id: None,
             created_at: now,
         }

@@ -31,7 +31,7 @@ use serde_json::{Map, Value};
 use crate::{Faults, Timestamp};
 use patch::{Group, Patch};
 
-pub use ai::{Ai, Budgets, FrameStrategy, Frames};
+pub use ai::{Ai, Budgets, FrameStrategy, Frames, Routing};
 pub use general::{DateFormat, General, TimeFormat};
 pub use media::Media;
 pub use motion::MotionDefaults;
@@ -197,7 +197,8 @@ mod tests {
                 "analysis_mode": "multi_frame"},
             "ai": {"enabled": true, "prompt": null, "low_confidence_below": 50, "concurrency": 2,
                 "frames": {"count": 6, "strategy": "adaptive", "max_width": 1280, "jpeg_quality": 85},
-                "budgets": {"daily_usd": null, "monthly_usd": null}},
+                "budgets": {"daily_usd": null, "monthly_usd": null}, "local_only": false,
+                "routing": {"reuse_within_s": 300, "reuse_from_percent": 80, "cheapest_from_percent": 80}},
             "media": {"store_clips": true, "store_frames": true, "thumbnail_width": 640},
             "retention": {"events_days": 30, "media_days": null, "max_media_bytes": null,
                 "min_free_bytes": 1_073_741_824, "journal_days": 7},

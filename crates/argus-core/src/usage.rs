@@ -103,3 +103,35 @@ pub struct Usage {
     /// By group; empty for [`UsageGroupBy::None`].
     pub groups: Vec<UsageGroup>,
 }
+
+/// What went to one host in a day.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct EgressHost {
+    /// Host and port.
+    pub host: String,
+    /// Whether it is outside: neither loopback nor a private address.
+    pub is_remote: bool,
+    /// Calls.
+    pub calls: u64,
+    /// Sizes of what was sent, together.
+    pub bytes_sent: u64,
+    /// Pictures, one as often as it was sent.
+    pub frames: u64,
+}
+
+/// What left the process on one day of `general.timezone`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct EgressDay {
+    /// Such as `2025-12-23`.
+    pub date: String,
+    /// Calls.
+    pub calls: u64,
+    /// Sizes of what was sent, together.
+    pub bytes_sent: u64,
+    /// Pictures, one as often as it was sent.
+    pub frames: u64,
+    /// The same by host; they ascend by name.
+    pub hosts: Vec<EgressHost>,
+}

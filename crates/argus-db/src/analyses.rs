@@ -1,17 +1,19 @@
-//! Receipts: everything about every call to a describer.
+//! Receipts: everything about every analysis of an event.
 
-use argus_core::describe::{Analysis, AnalysisStatus};
+use argus_core::call::StoredCall;
+use argus_core::describe::{Analysis, AnalysisStatus, AnalysisSteps};
 use argus_core::event::Event;
 use argus_core::{AnalysisId, EventId, Timestamp};
 use diesel::prelude::*;
 
+use crate::calls;
+use crate::conn::DbConn;
 use crate::database::{Database, Tx};
 use crate::error::{ConstraintExt, DbError};
 use crate::events::{self, EventChange};
-use crate::jobs;
+use crate::jobs::{self, Lease};
 use crate::page::{Page, offset, total};
-use crate::schema::{analysis, analysis_job};
-use crate::spent;
+use crate::schema::{ai_call, analysis, analysis_job};
 use crate::value::{check_number, from_json, json, narrow, parse, parse_opt, text_opt, time_opt, us_opt, without_nul};
 
 const WHAT: &str = "analysis";
@@ -45,6 +47,10 @@ struct AnalysisRow {
     fallback_path: String,
     raw_answer: Option<String>,
     error: Option<String>,
+    queued_ms: Option<i64>,
+    frames_ms: Option<i64>,
+    providers_ms: Option<i64>,
+    stored_ms: Option<i64>,
 }
 
 impl AnalysisRow {
@@ -80,6 +86,10 @@ impl AnalysisRow {
             fallback_path: json("fallback_path", &a.fallback_path)?,
             raw_answer: a.raw_answer.map(without_nul),
             error: a.error.map(without_nul),
+            queued_ms: a.steps.map(|s| s.queued_ms.into()),
+            frames_ms: a.steps.map(|s| s.frames_ms.into()),
+            providers_ms: a.steps.map(|s| s.providers_ms.into()),
+            stored_ms: a.steps.map(|s| s.stored_ms.into()),
         })
     }
 }
@@ -116,8 +126,31 @@ impl TryFrom<AnalysisRow> for Analysis {
             fallback_path: from_json(WHAT, &row.fallback_path)?,
             raw_answer: row.raw_answer,
             error: row.error,
+            calls: Vec::new(),
+            steps: match (row.queued_ms, row.frames_ms, row.providers_ms, row.stored_ms) {
+                (Some(queued), Some(frames), Some(providers), Some(stored)) => Some(AnalysisSteps {
+                    queued_ms: narrow(WHAT, queued)?,
+                    frames_ms: narrow(WHAT, frames)?,
+                    providers_ms: narrow(WHAT, providers)?,
+                    stored_ms: narrow(WHAT, stored)?,
+                }),
+                _ => None,
+            },
         })
     }
+}
+
+/// The receipt of a row, with the calls that were made for it.
+fn whole(conn: &mut DbConn, row: AnalysisRow) -> Result<Analysis, DbError> {
+    let calls = calls::of_analysis(conn, &row.id)?.into_iter().map(|call| Ok(StoredCall::try_from(call)?.into()));
+    let calls = calls.collect::<Result<Vec<_>, DbError>>()?;
+    Ok(Analysis { calls, ..row.try_into()? })
+}
+
+/// A receipt with its calls.
+pub(crate) fn find(conn: &mut DbConn, id: &str) -> Result<Option<Analysis>, DbError> {
+    let row: Option<AnalysisRow> = analysis::table.find(id).first(conn).optional()?;
+    row.map(|row| whole(conn, row)).transpose()
 }
 
 /// Adds a receipt.
@@ -127,13 +160,9 @@ pub(crate) fn insert(tx: &mut Tx<'_>, receipt: Analysis) -> Result<(), DbError> 
     Ok(())
 }
 
-/// Completes a receipt; one that was never begun is added. What the call cost counts as spent from then on.
+/// Completes a receipt; one that was never begun is added. What its calls cost was counted when they were settled.
 pub(crate) fn finish(tx: &mut Tx<'_>, done: Analysis) -> Result<(), DbError> {
-    let (cost, at) = (done.cost, done.finished_at.unwrap_or(done.created_at));
     let row = AnalysisRow::new(done)?;
-    if let Some(usd) = cost.filter(|usd| *usd > 0.0) {
-        spent::add(tx, at, usd)?;
-    }
     let n = diesel::update(analysis::table.find(&row.id)).set(&row).execute(tx.conn)?;
     if n == 0 {
         diesel::insert_into(analysis::table).values(&row).execute(tx.conn).needs(events::WHAT)?;
@@ -159,7 +188,8 @@ impl Database {
     }
 
     /// Completes a receipt, changes its event, announces that and ends the job, all or nothing: an answer that was paid
-    /// for is neither lost nor asked for twice.
+    /// for is neither lost nor asked for twice. A worker whose lease ran out completes its receipt and nothing else:
+    /// `None` then.
     ///
     /// # Errors
     /// `NotFound` when the event is gone, `Invalid` for a value that cannot be stored.
@@ -167,15 +197,18 @@ impl Database {
         &self,
         done: Analysis,
         changes: Vec<EventChange>,
+        lease: Lease,
         now: Timestamp,
-    ) -> Result<Event, DbError> {
+    ) -> Result<Option<Event>, DbError> {
         self.write(move |tx| {
             let event_id = done.event_id;
             // The event's row first, as everywhere, and the journal last.
             events::lock(tx, event_id)?;
             finish(tx, done)?;
-            jobs::finish(tx.conn, event_id)?;
-            events::change(tx, event_id, changes, now)
+            if !jobs::finish(tx.conn, lease)? {
+                return Ok(None);
+            }
+            events::change(tx, event_id, changes, now).map(Some)
         })
         .await
     }
@@ -185,11 +218,7 @@ impl Database {
     /// # Errors
     /// `Busy`, `Unavailable`.
     pub async fn analysis_get(&self, id: AnalysisId) -> Result<Option<Analysis>, DbError> {
-        self.read(move |c| {
-            let row: Option<AnalysisRow> = analysis::table.find(id.to_string()).first(c).optional()?;
-            row.map(Analysis::try_from).transpose()
-        })
-        .await
+        self.read_snapshot(move |c| find(c, &id.to_string())).await
     }
 
     /// The receipts of an event, newest first.
@@ -205,14 +234,28 @@ impl Database {
                 .limit(limit.into())
                 .offset(offset(page, limit))
                 .load(c)?;
-            let items = rows.into_iter().map(Analysis::try_from).collect::<Result<_, _>>()?;
+            let items = rows.into_iter().map(|row| whole(c, row)).collect::<Result<_, _>>()?;
             Ok(Page { items, total: total(count), page, limit })
         })
         .await
     }
 
-    /// After a crash of the only process that asks: marks calls that were never answered as failed, but for those that
-    /// somebody asked for and that are made again.
+    /// Takes back a receipt for which nobody could be asked: no call was made, and there is nothing to show.
+    ///
+    /// # Errors
+    /// `Busy`, `Unavailable`.
+    pub async fn analysis_forget(&self, id: AnalysisId) -> Result<(), DbError> {
+        self.write(move |tx| {
+            let running =
+                analysis::table.find(id.to_string()).filter(analysis::status.eq(AnalysisStatus::Running.as_str()));
+            diesel::delete(running).execute(tx.conn)?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// After a crash of the only process that asks: marks analyses that were never answered as failed, but for those
+    /// that somebody asked for and that are made again, and for those whose answer is there and only has to be used.
     ///
     /// # Errors
     /// `Busy`, `Unavailable`.
@@ -221,9 +264,20 @@ impl Database {
             let queued =
                 analysis_job::table.filter(analysis_job::analysis_id.is_not_null()).select(analysis_job::analysis_id);
             let queued: Vec<Option<String>> = queued.load(tx.conn)?;
+            let open: Vec<String> = analysis::table
+                .filter(analysis::status.eq(AnalysisStatus::Running.as_str()))
+                .select(analysis::id)
+                .load(tx.conn)?;
+            let answered: Vec<Option<String>> = ai_call::table
+                .filter(ai_call::analysis_id.eq_any(open))
+                .filter(ai_call::state.eq("answered"))
+                .filter(ai_call::description.is_not_null())
+                .select(ai_call::analysis_id)
+                .load(tx.conn)?;
+            let kept = queued.into_iter().chain(answered).flatten();
             let running = analysis::table
                 .filter(analysis::status.eq(AnalysisStatus::Running.as_str()))
-                .filter(analysis::id.ne_all(queued.into_iter().flatten().collect::<Vec<String>>()));
+                .filter(analysis::id.ne_all(kept.collect::<Vec<String>>()));
             let n = diesel::update(running)
                 .set((
                     analysis::status.eq(AnalysisStatus::Failed.as_str()),

@@ -21,6 +21,7 @@ use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool, Text};
 
+use crate::calls;
 use crate::conn::DbConn;
 use crate::database::{Database, Tx};
 use crate::error::{ConstraintExt, DbError};
@@ -264,6 +265,7 @@ struct OnlyId {
 /// Removes locked events with what hangs on them, and takes them out of the counts and out of the journal's content.
 pub(crate) fn delete_rows(tx: &mut Tx<'_>, rows: &[EventRow]) -> Result<usize, DbError> {
     let ids: Vec<String> = rows.iter().map(|row| row.id.clone()).collect();
+    calls::forget_events(tx.conn, &ids)?;
     let mut counts = Changes::default();
     for row in rows {
         counts.add(&CountedRow::from(row), -1)?;

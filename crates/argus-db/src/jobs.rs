@@ -2,15 +2,17 @@
 
 use std::time::Duration;
 
-use argus_core::describe::{AnalysisTrigger, EventFacts, Reanalysis};
+use argus_core::describe::{AnalysisTrigger, EventFacts, Reanalysis, priority};
+use argus_core::event::{DescriptionStatus, DetectionType, StatusReason};
 use argus_core::{AnalysisId, EventId, Timestamp};
 use diesel::dsl::{count_star, min};
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Integer, Text};
+use diesel::sql_types::{BigInt, Text};
 
 use crate::conn::DbConn;
 use crate::database::Database;
 use crate::error::DbError;
+use crate::events::{self, EventChange};
 use crate::page::total;
 use crate::schema::analysis_job;
 use crate::value::{json, narrow, parse};
@@ -32,12 +34,42 @@ pub struct Job {
     pub attempts: u32,
     /// When it was made.
     pub created_at: Timestamp,
+    /// Since when it could have been done.
+    pub due_at: Timestamp,
     /// Until when it is the caller's alone.
     pub lease_until: Timestamp,
+    /// Tells this lease from every other: whoever ends the job or gives it back must show it.
+    pub lease_token: i64,
     /// What was measured of the event; `None` when a crash came before it was stored.
     pub facts: Option<EventFacts>,
     /// Of a description that somebody asked for: what was asked.
     pub asked: Option<Asked>,
+}
+
+impl Job {
+    /// What the caller holds.
+    #[must_use]
+    pub fn lease(&self) -> Lease {
+        Lease { event_id: self.event_id, token: self.lease_token }
+    }
+}
+
+/// The right to end a job, or to give it back, until another worker has leased it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// The job's event.
+    pub event_id: EventId,
+    /// Which lease of it.
+    pub token: i64,
+}
+
+/// Which of several jobs of the same priority is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JobOrder {
+    /// That which waits longest.
+    Oldest,
+    /// That of the newest event.
+    Newest,
 }
 
 /// A description that somebody asked for.
@@ -68,7 +100,9 @@ struct JobRow {
     priority: i32,
     attempts: i32,
     created_us: i64,
+    not_before_us: i64,
     lease_until_us: i64,
+    lease_token: i64,
     facts: Option<String>,
     analysis_id: Option<String>,
     wish: Option<String>,
@@ -84,7 +118,9 @@ impl TryFrom<JobRow> for Job {
             priority: row.priority,
             attempts: narrow(WHAT, row.attempts)?,
             created_at: Timestamp::from_micros(row.created_us),
+            due_at: Timestamp::from_micros(row.not_before_us.max(row.created_us)),
             lease_until: Timestamp::from_micros(row.lease_until_us),
+            lease_token: row.lease_token,
             facts: row.facts.as_deref().and_then(facts),
             asked: match row.analysis_id {
                 Some(id) => Some(Asked { analysis_id: parse(WHAT, &id)?, how: wish(row.wish.as_deref()) }),
@@ -127,24 +163,37 @@ pub(crate) fn insert_waiting(conn: &mut DbConn, event_id: &str, priority: i32, n
     Ok(())
 }
 
-/// Removes a job; tells whether there was one.
-pub(crate) fn finish(conn: &mut DbConn, event_id: EventId) -> Result<bool, DbError> {
-    Ok(diesel::delete(analysis_job::table.find(event_id.to_string())).execute(conn)? > 0)
+/// The job of a lease that was not taken over by another.
+#[diesel::dsl::auto_type(no_type_alias)]
+fn held(event_id: String, token: i64) -> _ {
+    analysis_job::table.filter(analysis_job::event_id.eq(event_id)).filter(analysis_job::lease_token.eq(token))
 }
 
-/// Gives a job back as another try of the event's own description; tells whether it still exists.
-pub(crate) fn retry(conn: &mut DbConn, event_id: EventId, not_before: Timestamp) -> Result<bool, DbError> {
-    let n = diesel::update(analysis_job::table.find(event_id.to_string()))
-        .set((
-            analysis_job::state.eq("ready"),
-            analysis_job::asked_by.eq(AnalysisTrigger::Retry.as_str()),
-            analysis_job::not_before_us.eq(not_before.as_micros()),
-            analysis_job::analysis_id.eq(None::<String>),
-            analysis_job::wish.eq(None::<String>),
-            // What somebody asked for went before the others; this does not.
-            analysis_job::priority.eq(0),
-        ))
-        .execute(conn)?;
+/// Removes a job; tells whether the caller still held it.
+pub(crate) fn finish(conn: &mut DbConn, lease: Lease) -> Result<bool, DbError> {
+    Ok(diesel::delete(held(lease.event_id.to_string(), lease.token)).execute(conn)? > 0)
+}
+
+/// The priority of an event's own description, as SQL over `event e`.
+fn own_priority() -> String {
+    let of = |kind: &DetectionType| format!("WHEN '{kind}' THEN {} ", priority(*kind));
+    format!("CASE e.detection_type {}ELSE 0 END", DetectionType::ALL.iter().map(of).collect::<String>())
+}
+
+/// Gives a job back as another try of the event's own description; tells whether the caller still held it.
+pub(crate) fn retry(conn: &mut DbConn, lease: Lease, not_before: Timestamp) -> Result<bool, DbError> {
+    // What somebody asked for went before the others; this goes as the event does.
+    let n = diesel::sql_query(format!(
+        "UPDATE analysis_job SET state = 'ready', asked_by = $1, not_before_us = $2, analysis_id = NULL, wish = NULL, \
+           priority = COALESCE((SELECT {} FROM event e WHERE e.id = analysis_job.event_id), 0) \
+         WHERE event_id = $3 AND lease_token = $4",
+        own_priority()
+    ))
+    .bind::<Text, _>(AnalysisTrigger::Retry.as_str())
+    .bind::<BigInt, _>(not_before.as_micros())
+    .bind::<Text, _>(lease.event_id.to_string())
+    .bind::<BigInt, _>(lease.token)
+    .execute(conn)?;
     Ok(n > 0)
 }
 
@@ -188,13 +237,23 @@ impl Database {
         .await
     }
 
-    /// Takes up to `n` jobs whose time has come, highest priority first, then oldest. A job goes to one caller only; one
-    /// that is neither finished nor given back within `lease_for` can be taken again.
+    /// Takes up to `n` jobs whose time has come, highest priority first, then in the given order. A job goes to one caller
+    /// only; one that is neither finished nor given back within `lease_for` can be taken again.
     ///
     /// # Errors
     /// `Busy`, `Unavailable`.
-    pub async fn job_lease(&self, now: Timestamp, lease_for: Duration, n: u32) -> Result<Vec<Job>, DbError> {
+    pub async fn job_lease(
+        &self,
+        now: Timestamp,
+        lease_for: Duration,
+        n: u32,
+        order: JobOrder,
+    ) -> Result<Vec<Job>, DbError> {
         self.write(move |tx| {
+            let direction = match order {
+                JobOrder::Oldest => "ASC",
+                JobOrder::Newest => "DESC",
+            };
             // Side by side on PostgreSQL, leasers pass by rows that another is taking at this moment.
             let lock = if tx.conn.is_postgres() { "FOR UPDATE SKIP LOCKED" } else { "" };
             let rows: Vec<JobRow> = diesel::sql_query(format!(
@@ -202,39 +261,48 @@ impl Database {
                    SELECT event_id FROM analysis_job \
                    WHERE (state = 'ready' AND (not_before_us <= $1 OR not_before_us > $2)) \
                       OR (state = 'leased' AND (lease_until_us <= $1 OR lease_until_us > $2)) \
-                   ORDER BY priority DESC, created_us, event_id LIMIT $3 {lock}) \
-                 UPDATE analysis_job SET state = 'leased', attempts = attempts + 1, lease_until_us = $4 \
+                   ORDER BY priority DESC, created_us {direction}, event_id {direction} LIMIT $3 {lock}) \
+                 UPDATE analysis_job SET state = 'leased', attempts = attempts + 1, lease_until_us = $4, \
+                   lease_token = CASE WHEN lease_token < $5 THEN $6 ELSE lease_token + 1 END \
                  WHERE event_id IN (SELECT event_id FROM picked) \
-                 RETURNING event_id, asked_by, priority, attempts, created_us, lease_until_us, facts, analysis_id, wish"
+                 RETURNING event_id, asked_by, priority, attempts, created_us, not_before_us, lease_until_us, \
+                   lease_token, facts, analysis_id, wish"
             ))
             .bind::<BigInt, _>(now.as_micros())
             .bind::<BigInt, _>(now.plus(lease_for.max(FAR)).as_micros())
             .bind::<BigInt, _>(i64::from(n))
             .bind::<BigInt, _>(now.plus(lease_for).as_micros())
+            // By the time, so that a job that was made anew for the same event never gives the same one again.
+            .bind::<BigInt, _>(now.as_micros())
+            .bind::<BigInt, _>(now.as_micros())
             .load(tx.conn)?;
             let mut jobs = rows.into_iter().map(Job::try_from).collect::<Result<Vec<_>, _>>()?;
             // What is returned comes in no promised order.
-            jobs.sort_by_key(|j| (std::cmp::Reverse(j.priority), j.created_at, j.event_id));
+            jobs.sort_by_key(|j| (j.created_at, j.event_id));
+            if order == JobOrder::Newest {
+                jobs.reverse();
+            }
+            jobs.sort_by_key(|j| std::cmp::Reverse(j.priority));
             Ok(jobs)
         })
         .await
     }
 
-    /// Gives a job back, to be tried again not before a moment. Tells whether it still exists.
+    /// Gives a job back, to be tried again not before a moment. Tells whether the caller still held it.
     ///
     /// # Errors
     /// `Busy`, `Unavailable`.
-    pub async fn job_retry(&self, event_id: EventId, not_before: Timestamp) -> Result<bool, DbError> {
-        self.write(move |tx| retry(tx.conn, event_id, not_before)).await
+    pub async fn job_retry(&self, lease: Lease, not_before: Timestamp) -> Result<bool, DbError> {
+        self.write(move |tx| retry(tx.conn, lease, not_before)).await
     }
 
-    /// Gives a job back as it was, to be taken again not before a moment. Tells whether it still exists.
+    /// Gives a job back as it was, to be taken again not before a moment. Tells whether the caller still held it.
     ///
     /// # Errors
     /// `Busy`, `Unavailable`.
-    pub async fn job_put_back(&self, event_id: EventId, not_before: Timestamp) -> Result<bool, DbError> {
+    pub async fn job_put_back(&self, lease: Lease, not_before: Timestamp) -> Result<bool, DbError> {
         self.write(move |tx| {
-            let n = diesel::update(analysis_job::table.find(event_id.to_string()))
+            let n = diesel::update(held(lease.event_id.to_string(), lease.token))
                 .set((analysis_job::state.eq("ready"), analysis_job::not_before_us.eq(not_before.as_micros())))
                 .execute(tx.conn)?;
             Ok(n > 0)
@@ -242,12 +310,38 @@ impl Database {
         .await
     }
 
-    /// Removes a job that is done. Tells whether there was one.
+    /// Ends a job without a description, or gives it back to be tried again not before a moment, and says of its event why
+    /// it is not described, all or nothing. Tells whether the caller still held the job; nothing is changed if not.
     ///
     /// # Errors
     /// `Busy`, `Unavailable`.
-    pub async fn job_finish(&self, event_id: EventId) -> Result<bool, DbError> {
-        self.write(move |tx| finish(tx.conn, event_id)).await
+    pub async fn job_undescribed(
+        &self,
+        lease: Lease,
+        why: Option<(DescriptionStatus, StatusReason)>,
+        retry_at: Option<Timestamp>,
+        now: Timestamp,
+    ) -> Result<bool, DbError> {
+        self.write(move |tx| {
+            events::lock(tx, lease.event_id)?;
+            let held = match retry_at {
+                Some(at) => retry(tx.conn, lease, at)?,
+                None => finish(tx.conn, lease)?,
+            };
+            if let Some((status, reason)) = why.filter(|_| held) {
+                events::change(tx, lease.event_id, vec![EventChange::Undescribed { status, reason }], now)?;
+            }
+            Ok(held)
+        })
+        .await
+    }
+
+    /// Removes a job that is done. Tells whether the caller still held it.
+    ///
+    /// # Errors
+    /// `Busy`, `Unavailable`.
+    pub async fn job_finish(&self, lease: Lease) -> Result<bool, DbError> {
+        self.write(move |tx| finish(tx.conn, lease)).await
     }
 
     /// When the next job can be taken; `None` when there is none but waiting ones.
@@ -296,15 +390,15 @@ impl Database {
             let freed = diesel::update(analysis_job::table.filter(analysis_job::state.ne("ready")))
                 .set((analysis_job::state.eq("ready"), analysis_job::not_before_us.eq(now.as_micros())))
                 .execute(tx.conn)?;
-            let made = diesel::sql_query(
+            let made = diesel::sql_query(format!(
                 "INSERT INTO analysis_job \
                    (event_id, state, asked_by, priority, attempts, created_us, not_before_us, lease_until_us) \
-                 SELECT e.id, 'ready', $1, $2, 0, e.created_us, $3, 0 FROM event e \
+                 SELECT e.id, 'ready', $1, {}, 0, e.created_us, $2, 0 FROM event e \
                  WHERE e.description_status = 'pending' \
                    AND NOT EXISTS (SELECT 1 FROM analysis_job j WHERE j.event_id = e.id)",
-            )
+                own_priority()
+            ))
             .bind::<Text, _>(AnalysisTrigger::Initial.as_str())
-            .bind::<Integer, _>(0)
             .bind::<BigInt, _>(now.as_micros())
             .execute(tx.conn)?;
             Ok((u64::try_from(freed).unwrap_or(0), u64::try_from(made).unwrap_or(0)))

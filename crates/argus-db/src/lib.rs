@@ -28,6 +28,8 @@
 
 mod analyses;
 mod api_keys;
+mod budgets;
+mod calls;
 mod cameras;
 mod conn;
 mod coverage;
@@ -39,6 +41,7 @@ mod jobs;
 mod journal;
 mod migrate;
 mod page;
+mod providers;
 mod reanalyses;
 mod reseal;
 mod retention;
@@ -52,11 +55,14 @@ mod storage;
 #[cfg(test)]
 mod tests;
 mod token_key;
+mod usage;
 mod users;
 mod value;
 mod waits;
 
 pub use api_keys::ApiKeyUse;
+pub use budgets::BudgetRules;
+pub use calls::{KeptAnswer, NewCall};
 pub use cameras::{CameraFilter, CameraLastState};
 pub use coverage::{CoverageInterval, CoverageState};
 pub use data_dir::DataDir;
@@ -66,7 +72,7 @@ pub use events::{
     ClipState, DescriptionPlan, EventChange, EventFilter, EventLine, EventPage, EventStats, ExportSink, Exported,
     FramesState, MediaFound, NewFrame, Paging, Sort, StoredFrame, UnfinishedEvent,
 };
-pub use jobs::{Asked, Job, JobCounts};
+pub use jobs::{Asked, Job, JobCounts, JobOrder, Lease};
 pub use journal::{Audience, JournalBounds, JournalEntry};
 pub use migrate::Migrator;
 pub use page::Page;

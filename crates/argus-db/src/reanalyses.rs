@@ -11,6 +11,7 @@ use crate::analyses;
 use crate::database::Database;
 use crate::error::DbError;
 use crate::events;
+use crate::jobs::Lease;
 use crate::schema::{analysis, analysis_job};
 use crate::value::{check_text, json};
 
@@ -103,14 +104,18 @@ impl Database {
     ///
     /// # Errors
     /// `NotFound` when the event is gone.
-    pub async fn reanalysis_failed(&self, done: Analysis, retry_at: Option<Timestamp>) -> Result<(), DbError> {
+    pub async fn reanalysis_failed(
+        &self,
+        done: Analysis,
+        retry_at: Option<Timestamp>,
+        lease: Lease,
+    ) -> Result<(), DbError> {
         self.write(move |tx| {
-            let event_id = done.event_id;
-            events::lock(tx, event_id)?;
+            events::lock(tx, done.event_id)?;
             analyses::finish(tx, done)?;
             match retry_at {
-                Some(at) => crate::jobs::retry(tx.conn, event_id, at)?,
-                None => crate::jobs::finish(tx.conn, event_id)?,
+                Some(at) => crate::jobs::retry(tx.conn, lease, at)?,
+                None => crate::jobs::finish(tx.conn, lease)?,
             };
             Ok(())
         })

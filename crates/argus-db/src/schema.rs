@@ -149,6 +149,17 @@ table! {
         fallback_path -> Text,
         raw_answer -> Nullable<Text>,
         error -> Nullable<Text>,
+        queued_ms -> Nullable<BigInt>,
+        frames_ms -> Nullable<BigInt>,
+        providers_ms -> Nullable<BigInt>,
+        stored_ms -> Nullable<BigInt>,
+    }
+}
+
+table! {
+    analysis_look (analysis_id) {
+        analysis_id -> Text,
+        looks -> Text,
     }
 }
 
@@ -165,6 +176,81 @@ table! {
         facts -> Nullable<Text>,
         analysis_id -> Nullable<Text>,
         wish -> Nullable<Text>,
+        lease_token -> BigInt,
+    }
+}
+
+table! {
+    ai_provider (id) {
+        id -> Text,
+        name -> Text,
+        name_key -> Text,
+        created_us -> BigInt,
+        updated_us -> BigInt,
+        kind -> Text,
+        model -> Text,
+        base_url -> Nullable<Text>,
+        api_key -> Nullable<Text>,
+        enabled -> Bool,
+        priority -> Integer,
+        timeout_s -> Integer,
+        max_output_tokens -> Integer,
+        has_prices -> Bool,
+        price_input -> Nullable<Double>,
+        price_output -> Nullable<Double>,
+        max_concurrent -> Integer,
+        requests_per_minute -> Nullable<Integer>,
+    }
+}
+
+table! {
+    ai_call (id) {
+        id -> Text,
+        created_us -> BigInt,
+        finished_us -> Nullable<BigInt>,
+        state -> Text,
+        purpose -> Text,
+        analysis_id -> Nullable<Text>,
+        event_id -> Nullable<Text>,
+        camera_id -> Nullable<Text>,
+        analysis_mode -> Nullable<Text>,
+        provider -> Text,
+        provider_id -> Nullable<Text>,
+        provider_name -> Text,
+        model -> Text,
+        host -> Nullable<Text>,
+        is_remote -> Bool,
+        prompt -> Nullable<Text>,
+        parameters -> Text,
+        frames -> Text,
+        frame_count -> Integer,
+        bytes_sent -> BigInt,
+        bytes_received -> BigInt,
+        error_kind -> Nullable<Text>,
+        error -> Nullable<Text>,
+        raw_answer -> Nullable<Text>,
+        tokens_input -> Nullable<BigInt>,
+        tokens_output -> Nullable<BigInt>,
+        estimate -> Nullable<Double>,
+        cost -> Nullable<Double>,
+        cost_estimated -> Bool,
+        price_version -> Nullable<Text>,
+        waited_ms -> Nullable<BigInt>,
+        first_byte_ms -> Nullable<BigInt>,
+        total_ms -> Nullable<BigInt>,
+        description -> Nullable<Text>,
+        confidence -> Nullable<Integer>,
+        objects -> Nullable<Text>,
+        is_vague -> Bool,
+    }
+}
+
+table! {
+    ai_budget_told (budget) {
+        budget -> Text,
+        start_us -> BigInt,
+        limit_usd -> Double,
+        percent -> Integer,
     }
 }
 

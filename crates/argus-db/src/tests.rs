@@ -2,6 +2,7 @@
 //! fresh PostgreSQL database too.
 
 mod analyses;
+mod calls;
 mod cameras;
 mod counts;
 mod coverage;
@@ -12,9 +13,11 @@ mod journal;
 mod keys;
 mod list;
 mod migrations;
+mod providers;
 mod reanalyses;
 mod retention;
 mod sessions;
+mod usage;
 mod users;
 
 use std::time::Duration;
@@ -23,9 +26,11 @@ use argus_core::camera::{Camera, CameraFields, SourceType};
 use argus_core::event::{Area, DetectionType, Event, EventMotion, EventZone, NewEvent};
 use argus_core::{CameraId, EventId, Timestamp};
 use diesel::connection::SimpleConnection;
+use diesel::prelude::*;
 
 use crate::conn::{DbConn, Role};
-use crate::{Database, DatabaseConfig, DbUrl, DescriptionPlan, SealKey};
+use crate::schema::analysis_job;
+use crate::{Database, DatabaseConfig, DbUrl, DescriptionPlan, Lease, SealKey};
 
 /// Runs each body on SQLite and on PostgreSQL.
 macro_rules! on_both {
@@ -148,6 +153,15 @@ pub(crate) fn new_event(camera: CameraId, started: Timestamp) -> NewEvent {
         zones: vec![EventZone { id: "z".into(), name: "Yard".into() }],
         motion: Some(EventMotion { score: 0.25, r#box: Some(Area { x: 0.1, y: 0.2, width: 0.3, height: 0.4 }) }),
     }
+}
+
+/// What a worker holds who leased the job of an event last, or 0 who never did.
+pub(crate) async fn lease_of(db: &Database, event_id: EventId) -> Lease {
+    let token = db.read(move |c| {
+        let job = analysis_job::table.find(event_id.to_string()).select(analysis_job::lease_token);
+        Ok(job.first(c).optional()?)
+    });
+    Lease { event_id, token: token.await.unwrap().unwrap_or(0) }
 }
 
 /// A stored event with a job.

@@ -184,7 +184,7 @@ impl Control for Engine {
 }
 
 impl Engine {
-    fn accepting(&self) -> Result<(), ControlError> {
+    pub(crate) fn accepting(&self) -> Result<(), ControlError> {
         if self.deps.cancel.is_cancelled() {
             return Err(ControlError::Unavailable("the server is stopping".into()));
         }

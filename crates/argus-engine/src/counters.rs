@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
+use argus_core::call::SettledCall;
 use argus_core::camera::SourceType;
 use argus_core::chain;
-use argus_core::describe::{Analysis, AnalysisStatus};
 use argus_core::event::DetectionType;
 use argus_core::figures::{CallFigures, EventFigures, Figures, Histogram, JobFigures};
 use tracing::warn;
@@ -44,27 +44,18 @@ impl Counters {
         lock(&self.0).described_s.observe(seconds);
     }
 
-    /// An analysis ended; its receipt tells of every call that was made for it.
-    pub(crate) fn analysis(&self, receipt: &Analysis) {
+    /// A call of a provider came to an end. One that was passed over was not called.
+    pub(crate) fn call(&self, provider: &str, settled: &SettledCall) {
         let mut counted = lock(&self.0);
-        let mut of = |provider: &str, count: &mut dyn FnMut(&mut CallFigures)| {
-            let figures = counted.calls.entry(provider.to_owned()).or_default();
-            provider.clone_into(&mut figures.provider);
-            count(figures);
-        };
-        for step in &receipt.fallback_path {
-            of(&step.provider_name, &mut |figures| figures.failed += 1);
+        let figures = counted.calls.entry(provider.to_owned()).or_default();
+        provider.clone_into(&mut figures.provider);
+        match settled.result {
+            Ok(_) => figures.succeeded += 1,
+            Err(_) => figures.failed += 1,
         }
-        let name = receipt.provider_name.as_deref().or(receipt.provider.as_deref());
-        of(name.unwrap_or("unknown"), &mut |figures| {
-            match receipt.status {
-                AnalysisStatus::Succeeded => figures.succeeded += 1,
-                AnalysisStatus::Failed | AnalysisStatus::Running => figures.failed += 1,
-            }
-            figures.tokens_input += receipt.tokens_input.map_or(0, u64::from);
-            figures.tokens_output += receipt.tokens_output.map_or(0, u64::from);
-            figures.cost_usd += receipt.cost.unwrap_or(0.0);
-        });
+        figures.tokens_input += settled.tokens_input.map_or(0, u64::from);
+        figures.tokens_output += settled.tokens_output.map_or(0, u64::from);
+        figures.cost_usd += settled.cost.unwrap_or(0.0);
     }
 }
 

@@ -24,6 +24,8 @@
 //! # }
 //! ```
 
+mod account;
+mod ai;
 mod analyser;
 mod analysis;
 mod camera;
@@ -86,6 +88,10 @@ struct Deps {
     describer: Arc<dyn Describer>,
     clock: Arc<dyn Clock>,
     settings: settings::Current,
+    /// The describer is told of providers by one at a time.
+    providers_turn: tokio::sync::Mutex<()>,
+    /// Pictures of others that are decoded at the same time: each may take 200 MB for a moment.
+    decoding: tokio::sync::Semaphore,
     /// Wakes the analysis queue.
     jobs: Notify,
     /// Counts analyses that ended, for those who wait for one.
@@ -137,6 +143,8 @@ impl Engine {
             describer: parts.describer,
             clock: parts.clock,
             settings,
+            providers_turn: tokio::sync::Mutex::default(),
+            decoding: tokio::sync::Semaphore::new(1),
             jobs: Notify::new(),
             answered: watch::Sender::new(0),
             cancel: CancellationToken::new(),
@@ -145,6 +153,7 @@ impl Engine {
         });
         let started = deps.clock.now();
         recovery::run(&deps).await?;
+        ai::configure(&deps).await?;
         let mut slots = HashMap::new();
         let told: HashMap<_, _> =
             deps.db.camera_last_states().await?.into_iter().map(|last| (last.camera_id, last.status)).collect();

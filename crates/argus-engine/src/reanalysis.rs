@@ -6,14 +6,15 @@ use argus_core::camera::AnalysisMode;
 use argus_core::describe::{
     AnalysisFrame, AnalysisStatus, AnalysisTrigger, DescribeFailure, ProviderInfo, Reanalysed, Reanalysis,
 };
-use argus_core::event::StatusReason;
 use argus_core::ports::ControlError;
 use argus_core::{AnalysisId, EventId, Invalid};
 use argus_db::{DbError, ReanalysisAnswer};
 use tokio::time::{Instant, sleep_until};
 
 use crate::Deps;
-use crate::analysis::{budget, running};
+use crate::ai::over_budget;
+use crate::analysis::receipt::running;
+use crate::analysis::way;
 use crate::error::control;
 
 /// Whoever waits looks by himself so often: another process may have done the work.
@@ -46,11 +47,8 @@ pub(crate) async fn ask(
         return Err(ControlError::Conflict("descriptions are switched off by the setting ai.enabled".into()));
     }
     let costs = only.map_or_else(|| providers.iter().all(|p| p.costs), |p| p.costs);
-    if costs && let Some(limit) = budget(deps, &settings).await.map_err(failed)? {
-        let which = if limit == StatusReason::BudgetDaily { "day" } else { "month" };
-        return Err(ControlError::Conflict(format!(
-            "the budget of the {which} is spent, and the provider costs money"
-        )));
+    if costs && let Some(limit) = way(deps, &settings).await.map_err(failed)?.spent {
+        return Err(over_budget(limit));
     }
     let stored = deps.db.event_frames(id).await.map_err(failed)?;
     let frames: Vec<AnalysisFrame> = stored
@@ -95,7 +93,7 @@ pub(crate) async fn ask(
 }
 
 /// The provider of an id or a name.
-fn find<'p>(providers: &'p [ProviderInfo], wanted: &str) -> Result<&'p ProviderInfo, ControlError> {
+pub(crate) fn find<'p>(providers: &'p [ProviderInfo], wanted: &str) -> Result<&'p ProviderInfo, ControlError> {
     let by_id = providers.iter().find(|p| p.id.is_some_and(|id| id.to_string() == wanted));
     let by_name = || providers.iter().find(|p| p.name.to_lowercase() == wanted.trim().to_lowercase());
     let unknown = || Invalid::new("provider", "is neither id nor name of an enabled provider");

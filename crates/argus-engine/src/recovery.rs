@@ -1,11 +1,12 @@
 //! What a start finds after a crash, and how it is put right before anything new begins.
 
-use argus_core::CameraId;
 use argus_core::media::{event_prefix, frame_key};
+use argus_core::{CameraId, Timestamp};
 use argus_db::{ClipState, EventChange, FramesState, UnfinishedEvent};
 use tracing::info;
 
 use crate::Deps;
+use crate::account::rules;
 use crate::error::EngineError;
 use crate::sweep::{Named, awaits_description, is_ours, media_in};
 
@@ -13,6 +14,12 @@ use crate::sweep::{Named, awaits_description, is_ours, media_in};
 pub(crate) async fn run(deps: &Deps) -> Result<(), EngineError> {
     let now = deps.clock.now();
     deps.db.coverage_recover().await?;
+    // Nobody but this process asks: what is open now was cut off, also what was booked by a clock that was ahead.
+    let rules = rules(&deps.settings.now());
+    let cut_off = deps.db.ai_calls_interrupt(Timestamp::from_micros(i64::MAX), rules, now).await?;
+    if cut_off > 0 {
+        info!(calls = cut_off, "calls were cut off and count with what was reserved for them");
+    }
     let calls = deps.db.analyses_recover(now).await?;
     let (freed, made) = deps.db.jobs_recover(now).await?;
     let jobs = freed + made;

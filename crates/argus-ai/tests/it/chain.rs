@@ -74,9 +74,7 @@ impl Provider for Fake {
         let does = *self.does.lock().unwrap();
         let fail = |kind| Err(DescribeError { kind, message: "as told".into(), retry_after: None });
         let result = match does {
-            Does::Answers => {
-                Ok(Description { text: format!("Said by {}.", self.name), ..Description::default() })
-            }
+            Does::Answers => Ok(Description { text: format!("Said by {}.", self.name), ..Description::default() }),
             Does::Fails(kind) => fail(kind),
             Does::FailsFor(_) => fail(DescribeFailure::InvalidAnswer),
             Does::Takes(seconds) => {

@@ -35,6 +35,11 @@ pub struct Ai {
     pub frames: Frames,
     /// Limits of what descriptions may cost.
     pub budgets: Budgets,
+    /// True: nobody outside is asked, only hosts that are loopback or in private networks.
+    #[cfg_attr(feature = "openapi", schema(default = false))]
+    pub local_only: bool,
+    /// What is done to spend less, from which part of a budget on.
+    pub routing: Routing,
 }
 
 /// Pictures for the describer.
@@ -66,6 +71,28 @@ pub struct Budgets {
     pub monthly_usd: Option<f64>,
 }
 
+/// What is done to spend less. Nothing of it acts without a budget.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct Routing {
+    /// The description of an event of the same camera that looks nearly the same is taken over for so many seconds; 0:
+    /// never.
+    #[cfg_attr(feature = "openapi", schema(maximum = 3600, default = 300))]
+    pub reuse_within_s: u32,
+    /// That is done from this part of the day's or month's budget on, percent.
+    #[cfg_attr(feature = "openapi", schema(maximum = 100, default = 80))]
+    pub reuse_from_percent: u8,
+    /// From this part on, who costs least is asked first, percent.
+    #[cfg_attr(feature = "openapi", schema(maximum = 100, default = 80))]
+    pub cheapest_from_percent: u8,
+}
+
+impl Default for Routing {
+    fn default() -> Self {
+        Self { reuse_within_s: 300, reuse_from_percent: 80, cheapest_from_percent: 80 }
+    }
+}
+
 impl Default for Ai {
     fn default() -> Self {
         Self {
@@ -75,6 +102,8 @@ impl Default for Ai {
             concurrency: 2,
             frames: Frames::default(),
             budgets: Budgets::default(),
+            local_only: false,
+            routing: Routing::default(),
         }
     }
 }
@@ -94,6 +123,17 @@ impl Group for Ai {
         patch.value("concurrency", &mut self.concurrency, d.concurrency, int(1..=16));
         patch.group("frames", &mut self.frames);
         patch.group("budgets", &mut self.budgets);
+        patch.value("local_only", &mut self.local_only, d.local_only, flag);
+        patch.group("routing", &mut self.routing);
+    }
+}
+
+impl Group for Routing {
+    fn patch(&mut self, patch: &mut Patch<'_>) {
+        let d = Self::default();
+        patch.value("reuse_within_s", &mut self.reuse_within_s, d.reuse_within_s, int(0..=3600));
+        patch.value("reuse_from_percent", &mut self.reuse_from_percent, d.reuse_from_percent, int(0..=100));
+        patch.value("cheapest_from_percent", &mut self.cheapest_from_percent, d.cheapest_from_percent, int(0..=100));
     }
 }
 

@@ -9,10 +9,11 @@ use argus_core::journal::DeleteReason;
 use argus_core::{AnalysisId, EventId, ProviderId, Timestamp};
 
 use super::events::words;
-use super::{at, camera, on_both, open_event};
+use super::{at, camera, lease_of, on_both, open_event};
+use crate::JobOrder::Oldest;
 use crate::{DbError, EventChange, JobCounts};
 
-fn running(event_id: EventId, created_at: Timestamp) -> Analysis {
+pub(super) fn running(event_id: EventId, created_at: Timestamp) -> Analysis {
     Analysis {
         id: AnalysisId::new(created_at),
         event_id,
@@ -40,6 +41,8 @@ fn running(event_id: EventId, created_at: Timestamp) -> Analysis {
         fallback_path: vec![],
         raw_answer: None,
         error: None,
+        calls: vec![],
+        steps: None,
     }
 }
 
@@ -78,13 +81,13 @@ on_both! {
         let c = t.db.camera_insert(camera("A")).await.unwrap().id;
         let e = open_event(&t.db, c, at(0)).await.id;
         t.db.job_ready(e, None, at(1)).await.unwrap();
-        t.db.job_lease(at(1), Duration::from_secs(60), 1).await.unwrap();
+        t.db.job_lease(at(1), Duration::from_secs(60), 1, Oldest).await.unwrap();
         let ask = running(e, at(2));
         t.db.analysis_start(ask.clone()).await.unwrap();
         assert_eq!(t.db.analysis_page(e, 1, 10).await.unwrap().items, std::slice::from_ref(&ask));
         let done = answered(&ask);
         let described = EventChange::Described(words("A person."));
-        let event = t.db.analysis_finish_and_describe(done.clone(), vec![described], at(9)).await.unwrap();
+        let event = t.db.analysis_finish_and_describe(done.clone(), vec![described], lease_of(&t.db, e).await, at(9)).await.unwrap().unwrap();
         assert_eq!(event.description_status, DescriptionStatus::Described);
         assert_eq!(t.db.analysis_page(e, 1, 10).await.unwrap().items, [done]);
         assert_eq!(t.db.jobs_count().await.unwrap(), JobCounts::default());
@@ -97,7 +100,7 @@ on_both! {
         let ask = running(e, at(2));
         t.db.analysis_start(ask.clone()).await.unwrap();
         let bad = EventChange::Described(words(""));
-        assert!(t.db.analysis_finish_and_describe(answered(&ask), vec![bad], at(9)).await.is_err());
+        assert!(t.db.analysis_finish_and_describe(answered(&ask), vec![bad], lease_of(&t.db, e).await, at(9)).await.is_err());
         assert_eq!(t.db.analysis_page(e, 1, 10).await.unwrap().items, [ask]);
         assert_eq!(t.db.jobs_count().await.unwrap().waiting, 1);
     }
@@ -149,6 +152,6 @@ on_both! {
         assert!(gone(t.db.analysis_finish(answered(&ask)).await));
         assert!(gone(t.db.analysis_start(ask.clone()).await));
         let described = EventChange::Described(words("A person."));
-        assert!(gone(t.db.analysis_finish_and_describe(answered(&ask), vec![described], at(9)).await.map(|_| ())));
+        assert!(gone(t.db.analysis_finish_and_describe(answered(&ask), vec![described], lease_of(&t.db, e).await, at(9)).await.map(|_| ())));
     }
 }

@@ -7,7 +7,8 @@ use argus_core::describe::{AnalysisTrigger, EventFacts};
 use argus_core::event::{DescriptionStatus, DetectionType, StatusReason};
 use argus_core::{CameraId, EventId};
 
-use super::{TestDb, at, camera, new_event, on_both, open_event};
+use super::{TestDb, at, camera, lease_of, new_event, on_both, open_event};
+use crate::JobOrder::{Newest, Oldest};
 use crate::{DescriptionPlan, EventChange, JobCounts};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -27,23 +28,23 @@ on_both! {
     async fn a_job_waits_is_ready_is_leased_and_done(t) {
         let c = t.db.camera_insert(camera("A")).await.unwrap().id;
         let e = open_event(&t.db, c, at(0)).await.id;
-        assert_eq!(t.db.job_lease(at(99), MINUTE, 5).await.unwrap(), []);
+        assert_eq!(t.db.job_lease(at(99), MINUTE, 5, Oldest).await.unwrap(), []);
         assert_eq!(t.db.job_next_at().await.unwrap(), None);
         assert!(t.db.job_ready(e, None, at(10)).await.unwrap());
         assert!(!t.db.job_ready(e, None, at(20)).await.unwrap(), "once only");
         assert_eq!(t.db.job_next_at().await.unwrap(), Some(at(10)));
-        assert_eq!(t.db.job_lease(at(9), MINUTE, 5).await.unwrap(), []);
-        let jobs = t.db.job_lease(at(10), MINUTE, 5).await.unwrap();
+        assert_eq!(t.db.job_lease(at(9), MINUTE, 5, Oldest).await.unwrap(), []);
+        let jobs = t.db.job_lease(at(10), MINUTE, 5, Oldest).await.unwrap();
         assert_eq!((jobs.len(), jobs[0].event_id, jobs[0].attempts, jobs[0].trigger, jobs[0].lease_until),
             (1, e, 1, AnalysisTrigger::Initial, at(70)));
-        assert_eq!(t.db.job_lease(at(69), MINUTE, 5).await.unwrap(), []);
+        assert_eq!(t.db.job_lease(at(69), MINUTE, 5, Oldest).await.unwrap(), []);
         assert_eq!(t.db.jobs_count().await.unwrap(), JobCounts { leased: 1, ..Default::default() });
-        assert!(t.db.job_retry(e, at(300)).await.unwrap());
-        assert_eq!(t.db.job_lease(at(299), MINUTE, 5).await.unwrap(), []);
-        let jobs = t.db.job_lease(at(300), MINUTE, 5).await.unwrap();
+        assert!(t.db.job_retry(lease_of(&t.db, e).await, at(300)).await.unwrap());
+        assert_eq!(t.db.job_lease(at(299), MINUTE, 5, Oldest).await.unwrap(), []);
+        let jobs = t.db.job_lease(at(300), MINUTE, 5, Oldest).await.unwrap();
         assert_eq!((jobs[0].attempts, jobs[0].trigger), (2, AnalysisTrigger::Retry));
-        assert!(t.db.job_finish(e).await.unwrap());
-        assert!(!t.db.job_finish(e).await.unwrap() && !t.db.job_retry(e, at(0)).await.unwrap());
+        assert!(t.db.job_finish(lease_of(&t.db, e).await).await.unwrap());
+        assert!(!t.db.job_finish(lease_of(&t.db, e).await).await.unwrap() && !t.db.job_retry(lease_of(&t.db, e).await, at(0)).await.unwrap());
         assert_eq!(t.db.jobs_count().await.unwrap(), JobCounts::default());
     }
 
@@ -63,17 +64,17 @@ on_both! {
         };
         let e = open_event(&t.db, c, at(0)).await.id;
         t.db.job_ready(e, Some(facts.clone()), at(1)).await.unwrap();
-        assert_eq!(t.db.job_lease(at(1), MINUTE, 1).await.unwrap()[0].facts, Some(facts));
+        assert_eq!(t.db.job_lease(at(1), MINUTE, 1, Oldest).await.unwrap()[0].facts, Some(facts));
         // One bad row does not hold up the queue.
         t.raw("UPDATE analysis_job SET facts = 'x'");
-        assert_eq!(t.db.job_lease(at(61), MINUTE, 1).await.unwrap()[0].facts, None);
+        assert_eq!(t.db.job_lease(at(61), MINUTE, 1, Oldest).await.unwrap()[0].facts, None);
     }
 
     async fn a_lease_that_ran_out_is_taken_again(t) {
         let (_, all) = queue(&t, 1).await;
-        t.db.job_lease(at(10), MINUTE, 1).await.unwrap();
+        t.db.job_lease(at(10), MINUTE, 1, Oldest).await.unwrap();
         assert_eq!(t.db.job_next_at().await.unwrap(), Some(at(70)));
-        let again = t.db.job_lease(at(70), MINUTE, 1).await.unwrap();
+        let again = t.db.job_lease(at(70), MINUTE, 1, Oldest).await.unwrap();
         assert_eq!((again[0].event_id, again[0].attempts), (all[0], 2));
     }
 
@@ -82,8 +83,55 @@ on_both! {
         let new = new_event(c, at(50));
         t.db.event_open(new.clone(), at(50), DescriptionPlan::Job { priority: 10 }).await.unwrap();
         t.db.job_ready(new.id, None, at(51)).await.unwrap();
-        let order: Vec<EventId> = t.db.job_lease(at(60), MINUTE, 3).await.unwrap().iter().map(|j| j.event_id).collect();
+        let order: Vec<EventId> = t.db.job_lease(at(60), MINUTE, 3, Oldest).await.unwrap().iter().map(|j| j.event_id).collect();
         assert_eq!(order, [new.id, all[0], all[1]]);
+    }
+
+    async fn a_worker_whose_lease_ran_out_ends_nothing(t) {
+        let (_, all) = queue(&t, 1).await;
+        let late = t.db.job_lease(at(10), MINUTE, 1, Oldest).await.unwrap().remove(0);
+        let now = t.db.job_lease(at(70), MINUTE, 1, Oldest).await.unwrap().remove(0);
+        assert!(now.lease().token > late.lease().token);
+        let why = Some((DescriptionStatus::Failed, StatusReason::Timeout));
+        assert!(!t.db.job_finish(late.lease()).await.unwrap());
+        assert!(!t.db.job_retry(late.lease(), at(0)).await.unwrap());
+        assert!(!t.db.job_put_back(late.lease(), at(0)).await.unwrap());
+        for retry_at in [None, Some(at(0))] {
+            assert!(!t.db.job_undescribed(late.lease(), why, retry_at, at(71)).await.unwrap());
+        }
+        let event = t.db.event_get(all[0]).await.unwrap().unwrap();
+        assert_eq!(event.description_status, DescriptionStatus::Pending);
+        assert_eq!(t.db.jobs_count().await.unwrap(), JobCounts { leased: 1, ..JobCounts::default() });
+        assert!(t.db.job_undescribed(now.lease(), why, None, at(71)).await.unwrap());
+        let event = t.db.event_get(all[0]).await.unwrap().unwrap();
+        assert_eq!((event.description_status, event.status_reason),
+            (DescriptionStatus::Failed, Some(StatusReason::Timeout)));
+        assert_eq!(t.db.jobs_count().await.unwrap(), JobCounts::default());
+    }
+
+    async fn a_job_that_was_made_anew_is_not_that_of_an_earlier_lease(t) {
+        let (_, all) = queue(&t, 1).await;
+        let first = t.db.job_lease(at(10), MINUTE, 1, Oldest).await.unwrap().remove(0);
+        assert!(t.db.job_finish(first.lease()).await.unwrap());
+        t.db.jobs_recover(at(11)).await.unwrap();
+        let second = t.db.job_lease(at(12), MINUTE, 1, Oldest).await.unwrap().remove(0);
+        assert_eq!((second.event_id, second.attempts), (all[0], 1));
+        assert!(!t.db.job_finish(first.lease()).await.unwrap());
+        assert!(t.db.job_finish(second.lease()).await.unwrap());
+    }
+
+    async fn the_newest_can_go_first_among_the_equally_urgent(t) {
+        let (c, all) = queue(&t, 3).await;
+        let mut urgent = new_event(c, at(1));
+        urgent.detection_type = DetectionType::Ring;
+        let priority = argus_core::describe::priority(urgent.detection_type);
+        t.db.event_open(urgent.clone(), at(1), DescriptionPlan::Job { priority }).await.unwrap();
+        t.db.job_ready(urgent.id, None, at(1)).await.unwrap();
+        let order: Vec<EventId> = t.db.job_lease(at(60), MINUTE, 9, Newest).await.unwrap().iter().map(|j| j.event_id).collect();
+        assert_eq!(order, [urgent.id, all[2], all[1], all[0]]);
+        // Another try is as urgent as the first one was.
+        t.db.job_retry(lease_of(&t.db, urgent.id).await, at(61)).await.unwrap();
+        assert_eq!(t.db.job_lease(at(61), MINUTE, 1, Oldest).await.unwrap()[0].priority, priority);
     }
 
     async fn each_job_goes_to_one_of_eight_workers(t) {
@@ -94,7 +142,7 @@ on_both! {
             tokio::spawn(async move {
                 let mut mine = Vec::new();
                 loop {
-                    let some = db.job_lease(at(100), MINUTE, 3).await.unwrap();
+                    let some = db.job_lease(at(100), MINUTE, 3, Oldest).await.unwrap();
                     // Passed-by rows may make an answer short; only the count tells that all are taken.
                     if some.is_empty() && db.jobs_count().await.unwrap().ready == 0 {
                         return mine;
@@ -115,16 +163,16 @@ on_both! {
 
     async fn after_a_crash_every_pending_event_has_a_job_that_can_be_taken(t) {
         let (c, all) = queue(&t, 3).await;
-        t.db.job_lease(at(10), MINUTE, 1).await.unwrap();
-        t.db.job_finish(all[1]).await.unwrap();
-        t.db.job_finish(all[2]).await.unwrap();
+        t.db.job_lease(at(10), MINUTE, 1, Oldest).await.unwrap();
+        t.db.job_finish(lease_of(&t.db, all[1]).await).await.unwrap();
+        t.db.job_finish(lease_of(&t.db, all[2]).await).await.unwrap();
         let skip = EventChange::Undescribed { status: DescriptionStatus::Skipped, reason: StatusReason::NoPicture };
         t.db.event_change(all[2], vec![skip], at(11)).await.unwrap();
         let waiting = open_event(&t.db, c, at(12)).await.id;
         assert_eq!(t.db.jobs_count().await.unwrap(), JobCounts { waiting: 1, ready: 0, leased: 1 });
         assert_eq!(t.db.jobs_recover(at(20)).await.unwrap(), (2, 1));
         assert_eq!(t.db.jobs_count().await.unwrap(), JobCounts { waiting: 0, ready: 3, leased: 0 });
-        let order: Vec<EventId> = t.db.job_lease(at(20), MINUTE, 9).await.unwrap().iter().map(|j| j.event_id).collect();
+        let order: Vec<EventId> = t.db.job_lease(at(20), MINUTE, 9, Oldest).await.unwrap().iter().map(|j| j.event_id).collect();
         assert_eq!(order, [all[0], all[1], waiting]);
     }
 }

@@ -1,4 +1,4 @@
-//! Descriptions that somebody asks for once more, and what descriptions cost.
+//! Descriptions that somebody asks for once more.
 
 use std::time::Duration;
 
@@ -7,7 +7,8 @@ use argus_core::describe::{Analysis, AnalysisStatus, AnalysisTrigger, Reanalysis
 use argus_core::event::{DescriptionStatus, StatusReason};
 use argus_core::{AnalysisId, EventId};
 
-use super::{at, camera, on_both, open_event};
+use super::{at, camera, lease_of, on_both, open_event};
+use crate::JobOrder::Oldest;
 use crate::{Asked, DbError, EventChange, JobCounts, ReanalysisAnswer};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -40,6 +41,8 @@ fn receipt(event: EventId, seconds: i64) -> Analysis {
         fallback_path: vec![],
         raw_answer: None,
         error: None,
+        calls: vec![],
+        steps: None,
     }
 }
 
@@ -56,12 +59,12 @@ on_both! {
         let ask = |r: &Analysis, s| t.db.reanalysis_queue(r.clone(), how.clone(), at(s));
         assert_eq!(ask(&first, 10).await.unwrap(), ReanalysisAnswer::Running, "its own description comes first");
         assert_eq!(t.db.analysis_get(first.id).await.unwrap(), None);
-        t.db.job_finish(e).await.unwrap();
+        t.db.job_finish(lease_of(&t.db, e).await).await.unwrap();
 
         assert_eq!(ask(&first, 10).await.unwrap(), ReanalysisAnswer::Queued);
         assert_eq!(t.db.analysis_get(first.id).await.unwrap(), Some(first.clone()));
         assert_eq!(ask(&receipt(e, 11), 11).await.unwrap(), ReanalysisAnswer::Running);
-        let job = t.db.job_lease(at(12), MINUTE, 9).await.unwrap().remove(0);
+        let job = t.db.job_lease(at(12), MINUTE, 9, Oldest).await.unwrap().remove(0);
         assert_eq!(job.asked, Some(Asked { analysis_id: first.id, how: how.clone() }));
         assert_eq!(job.trigger, AnalysisTrigger::Reanalyse);
         assert_eq!(ask(&receipt(e, 13), 13).await.unwrap(), ReanalysisAnswer::Running);
@@ -73,12 +76,12 @@ on_both! {
         t.db.jobs_recover(at(20)).await.unwrap();
         let status = |r: &Analysis| { let (db, id) = (t.db.clone(), r.id); async move { db.analysis_get(id).await.unwrap().unwrap().status } };
         assert_eq!((status(&first).await, status(&lost).await), (AnalysisStatus::Running, AnalysisStatus::Failed));
-        assert!(t.db.job_put_back(e, at(30)).await.unwrap());
-        assert_eq!(t.db.job_lease(at(29), MINUTE, 9).await.unwrap(), []);
-        let again = t.db.job_lease(at(30), MINUTE, 9).await.unwrap().remove(0);
+        assert!(t.db.job_put_back(lease_of(&t.db, e).await, at(30)).await.unwrap());
+        assert_eq!(t.db.job_lease(at(29), MINUTE, 9, Oldest).await.unwrap(), []);
+        let again = t.db.job_lease(at(30), MINUTE, 9, Oldest).await.unwrap().remove(0);
         assert_eq!((again.asked.map(|a| a.analysis_id), again.attempts), (Some(first.id), 2));
 
-        t.db.reanalysis_failed(failed(&first, 31, None), None).await.unwrap();
+        t.db.reanalysis_failed(failed(&first, 31, None), None, lease_of(&t.db, e).await).await.unwrap();
         assert_eq!(status(&first).await, AnalysisStatus::Failed);
         assert_eq!(t.db.jobs_count().await.unwrap(), JobCounts::default());
         assert!(matches!(ask(&receipt(EventId::new(at(99)), 40), 40).await, Err(DbError::NotFound { .. })));
@@ -88,46 +91,28 @@ on_both! {
         let c = t.db.camera_insert(camera("A")).await.unwrap().id;
         let e = open_event(&t.db, c, at(0)).await.id;
         t.db.job_ready(e, None, at(1)).await.unwrap();
-        t.db.job_lease(at(1), MINUTE, 1).await.unwrap();
-        t.db.job_retry(e, at(1000)).await.unwrap();
+        t.db.job_lease(at(1), MINUTE, 1, Oldest).await.unwrap();
+        t.db.job_retry(lease_of(&t.db, e).await, at(1000)).await.unwrap();
         let first = receipt(e, 10);
         assert_eq!(t.db.reanalysis_queue(first.clone(), Reanalysis::default(), at(10)).await.unwrap(), ReanalysisAnswer::Queued);
-        let job = t.db.job_lease(at(10), MINUTE, 1).await.unwrap().remove(0);
+        let job = t.db.job_lease(at(10), MINUTE, 1, Oldest).await.unwrap().remove(0);
         assert_eq!((job.trigger, job.attempts), (AnalysisTrigger::Reanalyse, 1));
-        t.db.reanalysis_failed(failed(&first, 11, None), Some(at(500))).await.unwrap();
-        let job = t.db.job_lease(at(500), MINUTE, 1).await.unwrap().remove(0);
+        t.db.reanalysis_failed(failed(&first, 11, None), Some(at(500)), job.lease()).await.unwrap();
+        let job = t.db.job_lease(at(500), MINUTE, 1, Oldest).await.unwrap().remove(0);
         assert_eq!((job.trigger, job.asked), (AnalysisTrigger::Retry, None));
     }
 
     async fn three_an_hour(t) {
         let c = t.db.camera_insert(camera("A")).await.unwrap().id;
         let e = open_event(&t.db, c, at(0)).await.id;
-        t.db.job_finish(e).await.unwrap();
+        t.db.job_finish(lease_of(&t.db, e).await).await.unwrap();
         let ask = |s| t.db.reanalysis_queue(receipt(e, s), Reanalysis::default(), at(s));
         for s in [0, 600, 1200] {
             assert_eq!(ask(s).await.unwrap(), ReanalysisAnswer::Queued);
-            t.db.job_finish(e).await.unwrap();
+            t.db.job_finish(lease_of(&t.db, e).await).await.unwrap();
         }
         assert_eq!(ask(3599).await.unwrap(), ReanalysisAnswer::TooMany { next_at: at(3600) });
         assert_eq!(ask(3600).await.unwrap(), ReanalysisAnswer::Queued);
-    }
-
-    async fn what_was_spent_is_summed_and_outlives_the_event(t) {
-        let c = t.db.camera_insert(camera("A")).await.unwrap().id;
-        let e = open_event(&t.db, c, at(0)).await.id;
-        assert_eq!(t.db.ai_spent(at(0), at(9000)).await.unwrap(), 0.0);
-        // at(0) is 10:30: a quarter begins every 900 s.
-        for (seconds, cost) in [(0, Some(0.25)), (899, Some(0.5)), (900, Some(1.0)), (1000, None), (1001, Some(0.0))] {
-            let done = failed(&receipt(e, seconds), seconds, cost);
-            t.db.analysis_finish(done).await.unwrap();
-        }
-        let spent = async |from, until| t.db.ai_spent(at(from), at(until)).await.unwrap();
-        assert_eq!((spent(0, 900).await, spent(900, 1800).await, spent(0, 1800).await), (0.75, 1.0, 1.75));
-        t.db.event_delete(e, argus_core::journal::DeleteReason::User, at(2000)).await.unwrap();
-        assert_eq!(spent(0, 1800).await, 1.75);
-        let endless = failed(&receipt(open_event(&t.db, c, at(3000)).await.id, 3000), 3000, Some(f64::INFINITY));
-        assert!(t.db.analysis_finish(endless).await.is_err());
-        assert_eq!(spent(0, 9000).await, 1.75);
     }
 
     async fn only_what_was_skipped_for_a_budget_is_woken(t) {
@@ -137,13 +122,13 @@ on_both! {
             let s = i64::try_from(i).unwrap();
             let e = open_event(&t.db, c, at(s)).await.id;
             t.db.job_ready(e, None, at(s)).await.unwrap();
-            t.db.job_retry(e, at(1000)).await.unwrap();
+            t.db.job_retry(lease_of(&t.db, e).await, at(1000)).await.unwrap();
             let status = if i == 2 { DescriptionStatus::Failed } else { DescriptionStatus::Skipped };
             t.db.event_change(e, vec![EventChange::Undescribed { status, reason }], at(s)).await.unwrap();
             all.push(e);
         }
         assert_eq!(t.db.jobs_wake_unpaid(at(10)).await.unwrap(), 2);
-        let woken: Vec<EventId> = t.db.job_lease(at(10), MINUTE, 9).await.unwrap().iter().map(|j| j.event_id).collect();
+        let woken: Vec<EventId> = t.db.job_lease(at(10), MINUTE, 9, Oldest).await.unwrap().iter().map(|j| j.event_id).collect();
         assert_eq!(woken, all[..2]);
     }
 }

@@ -1,0 +1,403 @@
+//! Calls: booked, settled, cut off, forgotten; and the budgets that hold all the while.
+
+use std::time::Duration;
+
+use argus_core::call::{CallPurpose, CallTimes, PlannedCall, SentFrame, SettledCall};
+use argus_core::camera::AnalysisMode;
+use argus_core::describe::{Analysis, AnalysisStatus, DescribeError, DescribeFailure, Description};
+use argus_core::event::{ObjectKind, StatusReason};
+use argus_core::journal::DeleteReason;
+use argus_core::provider::ProviderKind;
+use argus_core::settings::Budgets;
+use argus_core::{CallId, CameraId, EventId, Timestamp};
+use proptest::prelude::*;
+
+use super::analyses::running;
+use super::{TestDb, at, camera, on_both, open_event};
+use crate::{BudgetRules, Database, DbError, NewCall};
+
+pub(super) fn daily(usd: f64) -> BudgetRules {
+    rules(Some(usd), None)
+}
+
+pub(super) fn rules(daily_usd: Option<f64>, monthly_usd: Option<f64>) -> BudgetRules {
+    BudgetRules { limits: Budgets { daily_usd, monthly_usd }, timezone: "UTC".into() }
+}
+
+pub(super) fn planned(estimate: Option<f64>) -> PlannedCall {
+    PlannedCall {
+        provider_id: Some("01940000-0000-7000-8000-000000000001".parse().unwrap()),
+        provider: ProviderKind::OpenAi,
+        provider_name: "Mine".into(),
+        model: "tiny-1".into(),
+        host: Some("api.example:443".into()),
+        is_remote: true,
+        prompt: "What happens?".into(),
+        parameters: serde_json::json!({"temperature": 0.2}).as_object().unwrap().clone(),
+        frames: vec![SentFrame { index: Some(0), sha256: "ab".into(), width: 640, height: 360, bytes: 40_000 }],
+        bytes: 54_321,
+        estimate,
+        price_version: Some("2026-11".into()),
+    }
+}
+
+pub(super) fn call(when: Timestamp, estimate: Option<f64>) -> NewCall {
+    NewCall {
+        id: CallId::new(when),
+        at: when,
+        purpose: CallPurpose::Describe,
+        analysis_id: None,
+        event_id: None,
+        camera_id: None,
+        analysis_mode: Some(AnalysisMode::SingleFrame),
+        planned: planned(estimate),
+    }
+}
+
+pub(super) fn says(cost: Option<f64>) -> SettledCall {
+    SettledCall {
+        result: Ok(Description {
+            text: "A person.".into(),
+            confidence: Some(80),
+            objects: vec![ObjectKind::Person],
+            low_confidence: true,
+        }),
+        tokens_input: Some(900),
+        tokens_output: Some(40),
+        cost,
+        cost_estimated: true,
+        times: CallTimes { waited_ms: 3, first_byte_ms: Some(200), total_ms: 450 },
+        raw_answer: Some("{\"description\": \"A person.\"}".into()),
+        bytes_received: 777,
+    }
+}
+
+pub(super) fn fails() -> SettledCall {
+    let failure = DescribeError { kind: DescribeFailure::Quota, message: "no money".into(), retry_after: None };
+    SettledCall { result: Err(failure), tokens_input: None, tokens_output: None, raw_answer: None, ..says(None) }
+}
+
+async fn event_of(t: &TestDb) -> (CameraId, EventId) {
+    let c = t.db.camera_insert(camera("A")).await.unwrap().id;
+    (c, open_event(&t.db, c, at(0)).await.id)
+}
+
+/// A call of an analysis that runs.
+async fn of_event(t: &TestDb, camera: CameraId, event: EventId) -> (NewCall, Analysis) {
+    let receipt = running(event, at(2));
+    t.db.analysis_start(receipt.clone()).await.unwrap();
+    let new = NewCall {
+        purpose: CallPurpose::Event,
+        analysis_id: Some(receipt.id),
+        event_id: Some(event),
+        camera_id: Some(camera),
+        ..call(at(3), Some(0.5))
+    };
+    t.db.ai_call_book(new.clone(), rules(None, None)).await.unwrap().unwrap();
+    (new, receipt)
+}
+
+async fn notices(db: &Database) -> Vec<String> {
+    let told = db.journal_after(0, 500, None).await.unwrap();
+    let titles = told.iter().filter(|m| m.r#type == argus_core::journal::MessageType::NotificationNew);
+    titles.map(|m| m.data["title"].as_str().unwrap().to_owned()).collect()
+}
+
+on_both! {
+    async fn a_call_is_on_record_before_and_after_it_is_answered(t) {
+        let (c, e) = event_of(&t).await;
+        let (new, receipt) = of_event(&t, c, e).await;
+        let open = t.db.ai_call_get(new.id).await.unwrap().unwrap();
+        assert_eq!((open.finished_at, open.cost, open.times, open.error_kind), (None, Some(0.5), None, None));
+        assert_eq!((open.host.as_deref(), open.bytes_sent, open.frames.clone()),
+            (Some("api.example:443"), 54_321, new.planned.frames.clone()));
+        t.db.ai_call_settle(new.id, says(Some(0.125)), rules(None, None), at(4)).await.unwrap();
+        let done = t.db.ai_call_get(new.id).await.unwrap().unwrap();
+        assert_eq!((done.finished_at, done.cost, done.times), (Some(at(4)), Some(0.125), Some(says(None).times)));
+        assert_eq!((done.tokens_input, done.tokens_output, done.bytes_received), (Some(900), Some(40), 777));
+        assert_eq!((done.purpose, done.price_version.as_deref()), (CallPurpose::Event, Some("2026-11")));
+        // What is settled stays so.
+        t.db.ai_call_settle(new.id, fails(), rules(None, None), at(5)).await.unwrap();
+        assert_eq!(t.db.ai_calls_of_analysis(receipt.id).await.unwrap(), [done.clone()]);
+        assert_eq!(t.db.ai_spent(at(0), at(900)).await.unwrap(), 0.125);
+        let shown = t.db.analysis_get(receipt.id).await.unwrap().unwrap();
+        assert_eq!(shown.calls, [done.into()]);
+        assert!(matches!(t.db.ai_call_settle(CallId::new(at(9)), fails(), rules(None, None), at(9)).await,
+            Err(DbError::NotFound { what: "call" })));
+    }
+
+    async fn a_failure_says_why(t) {
+        let new = call(at(3), None);
+        t.db.ai_call_book(new.clone(), rules(None, None)).await.unwrap().unwrap();
+        t.db.ai_call_settle(new.id, fails(), rules(None, None), at(4)).await.unwrap();
+        let done = t.db.ai_call_get(new.id).await.unwrap().unwrap();
+        assert_eq!((done.error_kind, done.error.as_deref(), done.cost), (Some(DescribeFailure::Quota), Some("no money"), None));
+    }
+
+    async fn what_is_reserved_is_not_given_twice(t) {
+        let book = async |seconds, estimate| {
+            let new = call(at(seconds), estimate);
+            t.db.ai_call_book(new.clone(), daily(1.0)).await.unwrap().map(|_| new.id)
+        };
+        let first = book(0, Some(0.6)).await.unwrap();
+        assert_eq!(book(1, Some(0.6)).await, Err(StatusReason::BudgetDaily));
+        assert!(book(2, Some(0.0)).await.is_ok(), "what is free is always allowed");
+        // It cost less than it might have.
+        t.db.ai_call_settle(first, says(Some(0.25)), daily(1.0), at(3)).await.unwrap();
+        assert!(book(4, Some(0.6)).await.is_ok());
+        assert_eq!(book(5, Some(0.2)).await, Err(StatusReason::BudgetDaily));
+        assert!(book(6, None).await.is_ok(), "nobody knows what it costs, and the budget is not used up");
+        assert_eq!(t.db.ai_taken(daily(1.0), at(7)).await.unwrap(), (0.85, 0.85));
+        // The next day is another, also for what is still under way.
+        assert!(book(86_400, Some(1.0)).await.is_ok());
+    }
+
+    async fn under_a_budget_of_nothing_only_what_is_free_goes_out(t) {
+        for rules in [daily(0.0), rules(None, Some(0.0))] {
+            for (estimate, allowed) in [(None, false), (Some(0.001), false), (Some(0.0), true)] {
+                let booked = t.db.ai_call_book(call(at(0), estimate), rules.clone()).await.unwrap();
+                assert_eq!(booked.is_ok(), allowed, "{rules:?} {estimate:?}");
+            }
+        }
+    }
+
+    async fn a_call_counts_in_the_period_that_let_it_pass(t) {
+        // Booked a second before midnight, answered after it.
+        let midnight = 13 * 3600 + 1800;
+        let new = call(at(midnight - 1), Some(1.0));
+        t.db.ai_call_book(new.clone(), daily(1.0)).await.unwrap().unwrap();
+        t.db.ai_call_settle(new.id, says(Some(1.0)), daily(1.0), at(midnight + 5)).await.unwrap();
+        assert_eq!(t.db.ai_taken(daily(1.0), at(midnight + 6)).await.unwrap(), (0.0, 1.0));
+        assert_eq!(t.db.ai_taken(daily(1.0), at(midnight - 1)).await.unwrap(), (1.0, 1.0));
+    }
+
+    async fn what_a_crash_cut_off_counts_with_its_estimate(t) {
+        let (c, e) = event_of(&t).await;
+        let (new, receipt) = of_event(&t, c, e).await;
+        assert_eq!(t.db.ai_calls_interrupt(at(3), daily(1.0), at(10)).await.unwrap(), 0, "it may still be answered");
+        assert_eq!(t.db.ai_calls_interrupt(at(4), daily(1.0), at(10)).await.unwrap(), 1);
+        assert_eq!(t.db.ai_calls_interrupt(at(4), daily(1.0), at(10)).await.unwrap(), 0);
+        let cut = t.db.ai_call_get(new.id).await.unwrap().unwrap();
+        assert_eq!((cut.finished_at, cut.cost, cut.error_kind), (None, Some(0.5), None));
+        assert!(cut.error.unwrap().starts_with("interrupted"));
+        assert_eq!(t.db.ai_taken(daily(1.0), at(11)).await.unwrap(), (0.5, 0.5));
+        assert_eq!(notices(&t.db).await, ["50 % of the day's budget for descriptions is spent"]);
+        // Nothing was answered: there is nothing to use.
+        assert_eq!(t.db.ai_answer_kept(e, None).await.unwrap(), None);
+        assert_eq!(t.db.analyses_recover(at(12)).await.unwrap(), 1);
+        // Who comes after all changes nothing any more.
+        t.db.ai_call_settle(new.id, says(Some(0.1)), daily(1.0), at(13)).await.unwrap();
+        assert_eq!(t.db.ai_taken(daily(1.0), at(14)).await.unwrap(), (0.5, 0.5));
+        assert_eq!(t.db.analysis_get(receipt.id).await.unwrap().unwrap().status, AnalysisStatus::Failed);
+    }
+
+    async fn an_answer_that_was_stored_is_there_after_a_crash(t) {
+        let (c, e) = event_of(&t).await;
+        let (new, receipt) = of_event(&t, c, e).await;
+        t.db.ai_call_settle(new.id, says(Some(0.125)), rules(None, None), at(4)).await.unwrap();
+        assert_eq!(t.db.analyses_recover(at(10)).await.unwrap(), 0, "only its use is missing");
+        let kept = t.db.ai_answer_kept(e, None).await.unwrap().unwrap();
+        assert_eq!((kept.receipt.id, kept.receipt.status, kept.call.id), (receipt.id, AnalysisStatus::Running, new.id));
+        assert_eq!(Ok(kept.description), says(None).result);
+        assert_eq!(t.db.ai_answer_kept(e, Some(receipt.id)).await.unwrap().unwrap().call, kept.call);
+        t.db.analysis_finish(Analysis { status: AnalysisStatus::Succeeded, ..receipt }).await.unwrap();
+        assert_eq!(t.db.ai_answer_kept(e, None).await.unwrap(), None);
+    }
+
+    async fn a_deleted_event_takes_the_words_and_leaves_the_account(t) {
+        let (c, e) = event_of(&t).await;
+        let (done, _) = of_event(&t, c, e).await;
+        t.db.ai_call_settle(done.id, says(Some(0.125)), rules(None, None), at(4)).await.unwrap();
+        let (late, _) = of_event(&t, c, e).await;
+        t.db.event_delete(e, DeleteReason::User, at(5)).await.unwrap();
+        t.db.ai_call_settle(late.id, says(Some(0.25)), rules(None, None), at(6)).await.unwrap();
+        for (id, cost) in [(done.id, 0.125), (late.id, 0.25)] {
+            let left = t.db.ai_call_get(id).await.unwrap().unwrap();
+            assert_eq!((left.prompt, left.raw_answer, left.parameters.len()), (None, None, 0));
+            assert_eq!((left.cost, left.event_id, left.bytes_sent), (Some(cost), Some(e), 54_321));
+            assert_eq!((left.host.as_deref(), left.frames[0].sha256.as_str()), (Some("api.example:443"), "ab"));
+            assert_eq!((left.tokens_input, left.finished_at.is_some()), (Some(900), true));
+        }
+        assert_eq!(t.db.ai_spent(at(0), at(900)).await.unwrap(), 0.375);
+        let again = NewCall { event_id: Some(e), ..call(at(7), None) };
+        assert!(matches!(t.db.ai_call_book(again, rules(None, None)).await, Err(DbError::NotFound { what: "event" })));
+    }
+
+    async fn old_calls_go_and_what_they_cost_stays(t) {
+        for seconds in [0, 10, 20] {
+            let new = call(at(seconds), Some(0.25));
+            t.db.ai_call_book(new.clone(), rules(None, None)).await.unwrap().unwrap();
+            if seconds < 20 {
+                t.db.ai_call_settle(new.id, says(Some(0.25)), rules(None, None), at(30)).await.unwrap();
+            }
+        }
+        assert_eq!(t.db.ai_calls_expire(at(10)).await.unwrap(), 1);
+        assert_eq!(t.db.ai_calls_expire(at(99)).await.unwrap(), 1, "not what is under way");
+        assert_eq!(t.db.ai_spent(at(0), at(900)).await.unwrap(), 0.5);
+    }
+
+    async fn people_are_told_once_for_each_part_and_period(t) {
+        let spend = async |seconds, usd, rules: BudgetRules| {
+            let new = call(at(seconds), Some(usd));
+            t.db.ai_call_book(new.clone(), rules.clone()).await.unwrap().unwrap();
+            assert_eq!(notices(&t.db).await.len(), notices(&t.again().await).await.len());
+            t.db.ai_call_settle(new.id, says(Some(usd)), rules, at(seconds)).await.unwrap();
+        };
+        let both = rules(Some(1.0), Some(4.0));
+        for (seconds, usd, told) in [
+            (0, 0.25, &[][..]),
+            (1, 0.25, &["50 % of the day's"]),
+            (2, 0.1, &["50 % of the day's"]),
+            // Two parts at once: the higher one tells enough.
+            (3, 0.4, &["50 % of the day's", "100 % of the day's"]),
+            // The next day.
+            (86_400, 0.9, &["50 % of the day's", "100 % of the day's", "80 % of the day's"]),
+            (172_800, 0.1, &["50 % of the day's", "100 % of the day's", "80 % of the day's", "50 % of the month's"]),
+        ] {
+            spend(seconds, usd, both.clone()).await;
+            let titles = notices(&t.db).await;
+            assert_eq!(titles.len(), told.len(), "{titles:?}");
+            assert!(titles.iter().zip(told).all(|(title, told)| title.starts_with(told)), "{titles:?}");
+        }
+        // Another limit is another budget.
+        spend(172_801, 0.1, rules(None, Some(2.5))).await;
+        assert!(notices(&t.db).await.last().unwrap().starts_with("80 % of the month's"));
+    }
+
+    async fn the_budgets_stand_as_they_are_told(t) {
+        for (seconds, usd) in [(-2 * 86_400, 1.0), (-86_400, 3.0), (0, 0.5)] {
+            let new = call(at(seconds), Some(usd));
+            t.db.ai_call_book(new.clone(), rules(None, None)).await.unwrap().unwrap();
+            t.db.ai_call_settle(new.id, says(Some(usd)), rules(None, None), at(seconds)).await.unwrap();
+        }
+        t.db.ai_call_book(call(at(1), Some(0.25)), rules(None, None)).await.unwrap().unwrap();
+        // 10:30; the day has thirteen hours and a half left, the month eight days and these.
+        let states = t.db.ai_budgets(rules(Some(3.0), None), at(0)).await.unwrap();
+        assert_eq!((states.daily.limit, states.daily.spent, states.daily.percent), (Some(3.0), 0.75, Some(25.0)));
+        assert_eq!((states.monthly.limit, states.monthly.spent, states.monthly.percent), (None, 4.75, None));
+        assert_eq!((states.daily.forecast, states.monthly.forecast), (Some(0.75 + 2.0 * 13.5 / 24.0), Some(4.75 + 2.0 * (8.0 + 13.5 / 24.0))));
+        assert_eq!((states.daily.resets_at, states.monthly.resets_at),
+            ("2025-12-24T00:00:00Z".parse().unwrap(), "2026-01-01T00:00:00Z".parse().unwrap()));
+        assert_eq!((states.paused, states.pause_reason), (false, None));
+        let states = t.db.ai_budgets(rules(Some(3.0), Some(4.0)), at(0)).await.unwrap();
+        assert_eq!((states.paused, states.pause_reason), (true, Some(StatusReason::BudgetMonthly)));
+    }
+
+    async fn many_at_once_do_not_overspend(t) {
+        let other = t.again().await;
+        let limits = rules(Some(2.0), Some(3.0));
+        let tasks: Vec<_> = (0..12_u32).map(|i| {
+            let db = if i % 2 == 0 { t.db.clone() } else { other.clone() };
+            let limits = limits.clone();
+            tokio::spawn(async move {
+                let mut cost = 0.0;
+                for n in 0..8 {
+                    // Three days, each task at its own pace.
+                    let when = at(i64::from(n / 3) * 86_400 + i64::from(i));
+                    let estimate = 0.1 + f64::from(i % 4) / 10.0;
+                    let new = call(when, Some(estimate));
+                    if db.ai_call_book(new.clone(), limits.clone()).await.unwrap().is_err() {
+                        continue;
+                    }
+                    if n % 4 == 3 {
+                        // Never settled.
+                        cost += estimate;
+                        continue;
+                    }
+                    let real = estimate * 0.75;
+                    db.ai_call_settle(new.id, says(Some(real)), limits.clone(), when).await.unwrap();
+                    cost += real;
+                }
+                cost
+            })
+        }).collect();
+        let mut spent = 0.0;
+        for task in tasks {
+            spent += task.await.unwrap();
+        }
+        t.db.ai_calls_interrupt(at(9_999_999), limits.clone(), at(300_000)).await.unwrap();
+        let (_, month) = t.db.ai_taken(limits, at(0)).await.unwrap();
+        assert!((month - spent).abs() < 1e-6, "{month} {spent}");
+        assert!(month <= 3.0 + 1e-6, "{month}");
+        for day in 0..3 {
+            let (day, _) = t.db.ai_taken(rules(None, None), at(day * 86_400)).await.unwrap();
+            assert!(day <= 2.0 + 1e-6, "{day}");
+        }
+    }
+}
+
+/// One thing that happens in a simulated month.
+#[derive(Clone, Debug)]
+enum Happens {
+    /// A call with this estimate, of which so much is charged; or none of it, when a crash comes.
+    Call { estimate_cents: u16, charged_percent: u8 },
+    /// The server is killed: whatever is open stays open until the next start.
+    Crash,
+    /// Time passes, in hours.
+    Later(u8),
+}
+
+fn happens() -> impl Strategy<Value = Happens> {
+    prop_oneof![
+        6 => (0_u16..60, 0_u8..=100).prop_map(|(estimate_cents, charged_percent)| Happens::Call { estimate_cents, charged_percent }),
+        1 => Just(Happens::Crash),
+        3 => (0_u8..30).prop_map(Happens::Later),
+    ]
+}
+
+/// A month in which everything may happen: no day and no month is ever overspent, and the sums agree with the calls.
+async fn month(steps: Vec<Happens>, daily_cents: u16, monthly_cents: u16, zone: &str) {
+    let t = TestDb::sqlite().await;
+    let usd = |cents: u16| f64::from(cents) / 100.0;
+    let limits = Budgets { daily_usd: Some(usd(daily_cents)), monthly_usd: Some(usd(monthly_cents)) };
+    let rules = BudgetRules { limits, timezone: zone.into() };
+    let mut now: Timestamp = "2025-12-01T00:00:00Z".parse().unwrap();
+    let mut open = Vec::new();
+    let mut spans = Vec::new();
+    for step in steps {
+        match step {
+            Happens::Call { estimate_cents, charged_percent } => {
+                let new = call(now, Some(usd(estimate_cents)));
+                if t.db.ai_call_book(new.clone(), rules.clone()).await.unwrap().is_ok() {
+                    open.push((new.id, usd(estimate_cents) * f64::from(charged_percent) / 100.0));
+                }
+                // Answers come later, and not in order.
+                if open.len() > 3 {
+                    let (id, cost) = open.swap_remove(usize::from(charged_percent) % open.len());
+                    t.db.ai_call_settle(id, says(Some(cost)), rules.clone(), now).await.unwrap();
+                }
+            }
+            Happens::Crash => {
+                open.clear();
+                t.db.ai_calls_interrupt(Timestamp::from_micros(i64::MAX), rules.clone(), now).await.unwrap();
+            }
+            Happens::Later(hours) => now = now.plus(Duration::from_secs(3600 * u64::from(hours))),
+        }
+        let (day, month) = t.db.ai_taken(rules.clone(), now).await.unwrap();
+        assert!(day <= usd(daily_cents) + 1e-6 && month <= usd(monthly_cents) + 1e-6, "{day} {month} at {now}");
+        spans.push(now);
+    }
+    t.db.ai_calls_interrupt(Timestamp::from_micros(i64::MAX), rules.clone(), now).await.unwrap();
+    for at in spans {
+        let (day, month) = t.db.ai_taken(rules.clone(), at).await.unwrap();
+        assert!(day <= usd(daily_cents) + 1e-6 && month <= usd(monthly_cents) + 1e-6, "{day} {month} at {at}");
+    }
+    let sums = t.db.ai_usage(Timestamp::from_micros(0), now, argus_core::usage::UsageGroupBy::None, zone.into());
+    let spent = t.db.ai_spent(Timestamp::from_micros(0), now.plus(Duration::from_secs(900))).await.unwrap();
+    assert!((sums.await.unwrap().sums.total_cost - spent).abs() < 1e-6);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_month_with_a_budget_is_never_overspent(
+        steps in proptest::collection::vec(happens(), 1..60),
+        daily in 0_u16..150,
+        monthly in 0_u16..400,
+        zone in prop_oneof![Just("UTC"), Just("Europe/Berlin"), Just("Asia/Kathmandu"), Just("America/Los_Angeles")],
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(month(steps, daily, monthly, zone));
+    }
+}

@@ -1,0 +1,151 @@
+//! A picture that somebody sent: decoded within bounds, and brought into the form that describers take.
+
+use std::io::Cursor;
+
+use argus_core::Invalid;
+use argus_core::describe::DescribeFrame;
+use argus_core::ports::ControlError;
+use bytes::Bytes;
+use image::codecs::jpeg::JpegEncoder;
+use image::metadata::Orientation;
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
+use sha2::{Digest, Sha256};
+
+use crate::Engine;
+use crate::lifecycle::hex;
+
+/// Largest picture (contract 11.2).
+const PIXELS: u64 = 50_000_000;
+/// Longest side: no picture has more than this many pixels in a row or column.
+const SIDE_PX: u32 = 65_500;
+/// What decoding may take: four bytes for each pixel, and as much again for the decoder.
+const MEMORY: u64 = 400 << 20;
+/// Describers see no more than this; larger pictures are made smaller.
+const SENT_SIDE_PX: u32 = 2048;
+/// Of the JPEG that is made of another format, or of a picture that was made smaller.
+const QUALITY: u8 = 90;
+
+/// The picture as it is sent.
+struct Prepared {
+    jpeg: Bytes,
+    width: u32,
+    height: u32,
+}
+
+fn bad(reason: impl Into<String>) -> ControlError {
+    ControlError::Invalid(Invalid::new("image", reason).into())
+}
+
+fn unreadable(error: image::ImageError) -> ControlError {
+    match error {
+        image::ImageError::Limits(_) => bad("takes too much memory to be decoded"),
+        other => bad(format!("cannot be decoded: {other}")),
+    }
+}
+
+/// Decodes a picture, whatever its format, and gives a JPEG: the file itself where nothing has to be changed.
+fn prepare(file: Bytes) -> Result<Prepared, ControlError> {
+    let mut reader = ImageReader::new(Cursor::new(file.as_ref()));
+    let mut limits = Limits::default();
+    limits.max_alloc = Some(MEMORY);
+    limits.max_image_width = Some(SIDE_PX);
+    limits.max_image_height = Some(SIDE_PX);
+    reader.limits(limits);
+    let reader = reader.with_guessed_format().map_err(|e| bad(format!("cannot be read: {e}")))?;
+    let format = match reader.format() {
+        Some(format @ (ImageFormat::Jpeg | ImageFormat::Png | ImageFormat::WebP)) => format,
+        _ => return Err(bad("is neither JPEG nor PNG nor WebP")),
+    };
+    let mut decoder = reader.into_decoder().map_err(unreadable)?;
+    let (width, height) = decoder.dimensions();
+    if u64::from(width) * u64::from(height) > PIXELS {
+        return Err(bad(format!("has {width} x {height} pixels, more than {} million", PIXELS / 1_000_000)));
+    }
+    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    let mut picture = DynamicImage::from_decoder(decoder).map_err(unreadable)?;
+    let large = width > SENT_SIDE_PX || height > SENT_SIDE_PX;
+    if format == ImageFormat::Jpeg && !large && orientation == Orientation::NoTransforms {
+        return Ok(Prepared { jpeg: file, width, height });
+    }
+    picture.apply_orientation(orientation);
+    if large {
+        picture = picture.resize(SENT_SIDE_PX, SENT_SIDE_PX, image::imageops::FilterType::Triangle);
+    }
+    let picture = picture.into_rgb8();
+    let mut jpeg = Vec::new();
+    JpegEncoder::new_with_quality(&mut jpeg, QUALITY).encode_image(&picture).map_err(unreadable)?;
+    Ok(Prepared { width: picture.width(), height: picture.height(), jpeg: jpeg.into() })
+}
+
+impl Engine {
+    /// Makes of a file the one picture of a question.
+    pub(super) async fn picture(&self, file: Bytes) -> Result<DescribeFrame, ControlError> {
+        let stopping = |_closed| ControlError::Unavailable("the server is stopping".into());
+        let turn = self.deps.decoding.acquire().await.map_err(stopping)?;
+        #[expect(clippy::disallowed_methods, reason = "decoding takes up to a second of computing")]
+        let task = tokio::task::spawn_blocking(move || prepare(file));
+        let prepared = task.await.map_err(|_panicked| bad("cannot be decoded"))??;
+        drop(turn);
+        Ok(DescribeFrame {
+            index: 0,
+            offset_ms: 0,
+            sha256: hex(&Sha256::digest(&prepared.jpeg)),
+            width: prepared.width,
+            height: prepared.height,
+            jpeg: prepared.jpeg,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(width: u32, height: u32, format: ImageFormat) -> Bytes {
+        let picture = DynamicImage::ImageRgb8(image::RgbImage::from_fn(width, height, |x, y| {
+            let at = |v: u32| u8::try_from(v % 256).unwrap();
+            image::Rgb([at(x), at(y), at(x + y)])
+        }));
+        let mut bytes = Cursor::new(Vec::new());
+        picture.write_to(&mut bytes, format).unwrap();
+        bytes.into_inner().into()
+    }
+
+    fn refusal(file: Bytes) -> String {
+        prepare(file).err().unwrap().to_string()
+    }
+
+    #[test]
+    fn every_format_becomes_a_jpeg_and_a_jpeg_stays_what_it_is() {
+        let jpeg = file(64, 36, ImageFormat::Jpeg);
+        assert_eq!(prepare(jpeg.clone()).unwrap().jpeg, jpeg);
+        for format in [ImageFormat::Png, ImageFormat::WebP] {
+            let made = prepare(file(64, 36, format)).unwrap();
+            assert_eq!((made.width, made.height), (64, 36));
+            assert_eq!(image::guess_format(&made.jpeg).unwrap(), ImageFormat::Jpeg);
+        }
+        let small = prepare(file(3000, 300, ImageFormat::Jpeg)).unwrap();
+        assert_eq!((small.width, small.height), (2048, 205));
+    }
+
+    #[test]
+    fn what_is_no_picture_or_too_large_is_refused() {
+        assert!(refusal(Bytes::from_static(b"GIF89a, says it")).contains("neither JPEG nor PNG nor WebP"));
+        let whole = file(640, 360, ImageFormat::Png);
+        assert!(refusal(whole.slice(..whole.len() / 2)).contains("cannot be decoded"));
+        // A head that promises more than fifty million pixels, and nothing else.
+        let mut head = whole.to_vec();
+        head[16..24].copy_from_slice(&[0, 0, 0xf0, 0, 0, 0, 0xf0, 0]);
+        let sum = crc(&head[12..29]);
+        head[29..33].copy_from_slice(&sum.to_be_bytes());
+        let said = refusal(head.into());
+        assert!(said.contains("61440 x 61440 pixels") || said.contains("memory"), "{said}");
+    }
+
+    /// The check sum of a PNG chunk (PNG specification, annex D).
+    fn crc(bytes: &[u8]) -> u32 {
+        !bytes.iter().fold(u32::MAX, |sum, byte| {
+            (0..8).fold(sum ^ u32::from(*byte), |s, _| if s & 1 == 1 { 0xedb8_8320 ^ (s >> 1) } else { s >> 1 })
+        })
+    }
+}

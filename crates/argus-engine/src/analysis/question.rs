@@ -1,0 +1,58 @@
+//! What a describer is given of an event.
+
+use argus_core::chain;
+use argus_core::describe::{DescribeFrame, EventFacts};
+use argus_core::event::Event;
+use argus_core::media::{event_prefix, frame_key};
+use tracing::warn;
+
+use crate::Deps;
+use crate::error::EngineError;
+
+/// Leaves the picture from the middle of the event: which one moved most was not kept.
+pub(crate) fn one_of(frames: &mut Vec<DescribeFrame>) {
+    let middle = frames.len() / 2;
+    if middle < frames.len() {
+        *frames = vec![frames.swap_remove(middle)];
+    }
+}
+
+/// The pictures of an event, in order; one that is gone is left out. Those that are not to be kept are there until the
+/// event's own description is made.
+pub(crate) async fn frames(deps: &Deps, event: &Event) -> Result<Vec<DescribeFrame>, EngineError> {
+    let prefix = event_prefix(event.camera_id, event.id, event.timestamp);
+    let mut frames = Vec::new();
+    for row in deps.db.event_frames(event.id).await? {
+        // A picture that cannot be read is one that is not there: the others still tell what happened.
+        let found = deps.media.get(&frame_key(&prefix, row.index)).await;
+        let found = found.inspect_err(|e| warn!(event.id = %event.id, "a picture cannot be read: {}", chain(e)));
+        if let Some(jpeg) = found.unwrap_or_default() {
+            frames.push(DescribeFrame {
+                index: row.index,
+                offset_ms: row.offset_ms,
+                jpeg,
+                sha256: row.sha256,
+                width: row.width,
+                height: row.height,
+            });
+        }
+    }
+    Ok(frames)
+}
+
+/// What was measured; after a crash only what the event itself says.
+pub(crate) fn facts(measured: Option<EventFacts>, event: &Event) -> EventFacts {
+    let measured = measured.unwrap_or_else(|| EventFacts {
+        camera_name: event.camera_name.clone(),
+        started_at: event.timestamp,
+        duration_ms: None,
+        detection_type: event.detection_type,
+        zones: event.zones.iter().map(|z| z.name.clone()).collect(),
+        area: event.motion.and_then(|m| m.r#box),
+        largest_ratio: None,
+        first_center: None,
+        last_center: None,
+        confidence: event.confidence,
+    });
+    EventFacts { duration_ms: event.duration_ms.or(measured.duration_ms), ..measured }
+}
