@@ -4,13 +4,14 @@ use std::fs::File;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use argus_ai::{Builtin, Chain, OpenAi, OpenAiConfig, OpenAiKind, Provider};
+use argus_ai::{BUILTIN_MODEL, Providers};
 use argus_api::{ApiError, AppState, SignIn, Timing, self_signed};
 use argus_capture::{Feeds, FeedsConfig, GateMode};
 use argus_core::api_key::{NewApiKey, Scope};
 use argus_core::camera::{CameraFields, SourceType};
 use argus_core::ports::{CameraFeeds, Control, Describer};
-use argus_core::{Clock, Invalid, chain};
+use argus_core::provider::{ProviderConfig, ProviderKind, StoredProvider};
+use argus_core::{Clock, Invalid, ProviderId, chain};
 use argus_db::{DataDir, Database, DatabaseConfig, DbError, DbUrl};
 use argus_engine::{Engine, EngineParts, LocalDisk, SystemClock};
 use object_store::ObjectStore;
@@ -184,15 +185,40 @@ fn feeds(config: &Config, dir: &DataDir, clock: Arc<dyn Clock>) -> Result<Arc<dy
 
 /// The configured model first, the built-in describer when it fails.
 fn describer(ai: Option<&AiConfig>, clock: &Arc<dyn Clock>) -> Result<Arc<dyn Describer>, Failure> {
-    let mut providers: Vec<Arc<dyn Provider>> = Vec::new();
+    let now = clock.now();
+    let stored = |config| StoredProvider { id: ProviderId::new(now), created_at: now, updated_at: now, config };
+    let builtin = ProviderConfig {
+        kind: ProviderKind::Builtin,
+        name: ProviderKind::Builtin.as_str().to_owned(),
+        model: BUILTIN_MODEL.to_owned(),
+        base_url: None,
+        api_key: None,
+        enabled: true,
+        priority: 1000,
+        timeout_s: 30,
+        max_output_tokens: 400,
+        prices: None,
+        max_concurrent: 2,
+        requests_per_minute: None,
+    };
+    let providers = Providers::new(Arc::clone(clock));
+    let mut all = Vec::new();
     if let Some(ai) = ai {
-        let mut config = OpenAiConfig::new(OpenAiKind::Compatible, &ai.base_url, &ai.model);
-        config.api_key.clone_from(&ai.api_key);
-        let provider = OpenAi::new(config).map_err(|e| Failure::usage(format!("ai: {}", chain(&e))))?;
-        providers.push(Arc::new(provider));
+        let config = ProviderConfig {
+            kind: ProviderKind::OpenAiCompatible,
+            name: ProviderKind::OpenAiCompatible.as_str().to_owned(),
+            model: ai.model.clone(),
+            base_url: Some(ai.base_url.clone()),
+            api_key: ai.api_key.clone(),
+            priority: 10,
+            ..builtin.clone()
+        };
+        providers.check(&config).map_err(|e| Failure::usage(format!("ai: {e}")))?;
+        all.push(stored(config));
     }
-    providers.push(Arc::new(Builtin::new()));
-    Ok(Arc::new(Chain::new(providers, Arc::clone(clock))))
+    all.push(stored(builtin));
+    providers.configure(&all);
+    Ok(Arc::new(providers))
 }
 
 /// The demo's camera, key and admin.

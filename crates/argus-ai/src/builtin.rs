@@ -4,19 +4,13 @@
 //! controller said it. It writes English, whatever language is asked for: half-translated sentences would be worse.
 
 use std::fmt::Write as _;
-use std::time::{Duration, Instant};
 
-use argus_core::ProviderId;
-use argus_core::describe::{CallRecord, DescribeOutcome, DescribeRequest, Description, EventFacts};
+use argus_core::describe::{Description, EventFacts};
 use argus_core::event::{Area, DetectionType, ObjectKind};
-use async_trait::async_trait;
 
-use crate::provider::{Provider, millis, record_of};
 use crate::text::one_line;
 
-/// Kind of the built-in describer, as the API names it.
-pub const BUILTIN_KIND: &str = "builtin";
-/// Its model: the version of the sentences.
+/// The built-in describer's model: the version of its sentences.
 pub const BUILTIN_MODEL: &str = "builtin-1";
 
 /// How far the middle of the movement must have gone to have a direction, as a fraction of the picture's side. A thing
@@ -32,73 +26,13 @@ const MAX_ZONES_NAMED: usize = 8;
 const MAX_NAME: usize = 200;
 
 /// Describes from [`EventFacts`] alone, in English, at no cost and at once.
-#[derive(Clone, Debug)]
-pub struct Builtin {
-    name: String,
-    id: Option<ProviderId>,
-}
-
-impl Builtin {
-    /// The built-in describer, called `builtin`.
-    #[must_use]
-    pub fn new() -> Self {
-        Self { name: BUILTIN_KIND.to_owned(), id: None }
-    }
-
-    /// The same under the name and id of its row.
-    #[must_use]
-    pub fn named(id: ProviderId, name: impl Into<String>) -> Self {
-        Self { name: name.into(), id: Some(id) }
-    }
-}
-
-impl Default for Builtin {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-#[async_trait]
-impl Provider for Builtin {
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn kind(&self) -> &'static str {
-        BUILTIN_KIND
-    }
-
-    fn model(&self) -> &str {
-        BUILTIN_MODEL
-    }
-
-    fn id(&self) -> Option<ProviderId> {
-        self.id
-    }
-
-    fn needs_pictures(&self) -> bool {
-        false
-    }
-
-    fn is_instant(&self) -> bool {
-        true
-    }
-
-    fn costs(&self) -> bool {
-        false
-    }
-
-    async fn call(&self, request: &DescribeRequest, _budget: Duration) -> DescribeOutcome {
-        let started = Instant::now();
-        let description = Description {
-            text: sentences(&request.facts),
-            // No model states one, and none is derived.
-            confidence: None,
-            objects: objects(request.facts.detection_type),
-            low_confidence: false,
-        };
-        let record = CallRecord { cost: Some(0.0), latency_ms: Some(millis(started.elapsed())), ..record_of(self) };
-        DescribeOutcome { record, result: Ok(description) }
+pub(crate) fn describe(facts: &EventFacts) -> Description {
+    Description {
+        text: sentences(facts),
+        // No model states one, and none is derived.
+        confidence: None,
+        objects: objects(facts.detection_type),
+        low_confidence: false,
     }
 }
 
@@ -394,25 +328,10 @@ mod tests {
         assert!(sentences(&long).chars().count() <= 5000);
     }
 
-    #[tokio::test]
-    async fn it_costs_nothing_and_states_no_confidence() {
-        let request = DescribeRequest {
-            frames: vec![],
-            facts: EventFacts { detection_type: DetectionType::Person, ..facts() },
-            instruction: None,
-            usual: None,
-            language: "de".into(),
-            timezone: "UTC".into(),
-            mode: argus_core::camera::AnalysisMode::MultiFrame,
-            choice: argus_core::describe::ProviderChoice::default(),
-            within: std::time::Duration::from_secs(240),
-        };
-        let outcome = Builtin::new().call(&request, Duration::ZERO).await;
-        let description = outcome.result.unwrap();
-        assert_eq!(description.confidence, None);
+    #[test]
+    fn it_states_no_confidence() {
+        let description = describe(&EventFacts { detection_type: DetectionType::Person, ..facts() });
+        assert_eq!((description.confidence, description.low_confidence), (None, false));
         assert_eq!(description.objects, [ObjectKind::Person]);
-        assert_eq!(outcome.record.provider.as_deref(), Some("builtin"));
-        assert_eq!(outcome.record.model.as_deref(), Some("builtin-1"));
-        assert_eq!((outcome.record.cost, outcome.record.cost_estimated), (Some(0.0), false));
     }
 }

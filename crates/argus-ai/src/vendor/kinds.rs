@@ -54,7 +54,7 @@ pub(crate) fn kind_info(kind: ProviderKind) -> KindInfo {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{BUILTIN_MODEL, OPENAI_BASE_URL};
+    use crate::BUILTIN_MODEL;
 
     #[test]
     fn the_table_holds_every_kind_once() {
@@ -72,6 +72,6 @@ mod tests {
             assert_eq!(info.max_images == 0, info.image_formats.is_empty(), "{kind}");
         }
         assert_eq!(kind_info(ProviderKind::Builtin).default_model.as_deref(), Some(BUILTIN_MODEL));
-        assert_eq!(kind_info(ProviderKind::OpenAi).default_base_url.as_deref(), Some(OPENAI_BASE_URL));
+        assert_eq!(kind_info(ProviderKind::OpenAi).default_base_url.as_deref(), Some("https://api.openai.com/v1"));
     }
 }
