@@ -19,6 +19,8 @@ mod openai;
 mod reach;
 mod schema;
 mod scrub;
+#[cfg(test)]
+mod tests;
 mod transport;
 
 use std::sync::Arc;
