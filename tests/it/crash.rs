@@ -104,7 +104,8 @@ async fn killed_while_starting(site: &Site, after: Duration) {
 async fn nothing_that_was_told_is_lost_by_kills_at_random_moments() {
     let ai = AiSim::start(Dialect::OpenAi);
     let mut site = Site::start().await;
-    let fields = json!({"kind": "openai_compatible", "model": "sim-vision", "base_url": ai.base_url(), "api_key": "sk-crash-1"});
+    let fields =
+        json!({"kind": "openai_compatible", "model": "sim-vision", "base_url": ai.base_url(), "api_key": "sk-crash-1"});
     site.provider(fields).await;
     let mut cameras = Vec::new();
     for (number, (period, active)) in [(4, 2), (4, 1), (5, 2), (6, 2)].into_iter().enumerate() {

@@ -42,6 +42,9 @@ pub(crate) fn configure(config: &mut ServiceConfig) {
         .register(config);
     Route::at(paths::AI_PROVIDER_TEST).post(ai::providers::test).register(config);
     Route::at(paths::AI_DESCRIBE).post(ai::describe::describe).register(config);
+    Route::at(paths::AI_USAGE).get(ai::usage::usage).register(config);
+    Route::at(paths::AI_EGRESS).get(ai::egress::list).register(config);
+    Route::at(paths::AI_EGRESS_DAYS).get(ai::egress::days).register(config);
     Route::at(paths::AI_CAPABILITIES).get(ai::capabilities::capabilities).register(config);
     Route::at(paths::API_KEYS).get(api_keys::list).post(api_keys::create).register(config);
     Route::at(paths::API_KEY).get(api_keys::get).delete(api_keys::revoke).register(config);

@@ -50,7 +50,10 @@ async fn pictures_that_are_sent_are_described_and_accounted_for() {
         for answer in [
             form(&site, &file, &name).await,
             site.client
-                .post("/ai/describe", &json!({"image": STANDARD.encode(&file), "provider": row["id"], "prompt": "Who?"}))
+                .post(
+                    "/ai/describe",
+                    &json!({"image": STANDARD.encode(&file), "provider": row["id"], "prompt": "Who?"}),
+                )
                 .await
                 .expect(200)
                 .json,
@@ -118,7 +121,8 @@ async fn a_request_can_be_sent_again_byte_for_byte() {
         let path = format!("/events/{id}/analyses/{}/reproduce", id_of(receipt));
         let same = site.client.post(&path, &json!({})).await.expect(200).json;
         assert_eq!((&same["identical"], &same["analysis_id"]), (&json!(true), &receipt["id"]), "{same}");
-        let other = json!({"description": "A person in a red coat walks away.", "objects": ["person"], "confidence": 70});
+        let other =
+            json!({"description": "A person in a red coat walks away.", "objects": ["person"], "confidence": 70});
         sim.answer(other.to_string());
         let differs = site.client.post(&path, &json!({})).await.expect(200).json;
         assert_eq!((&differs["identical"], &differs["after"]["confidence"]), (&json!(false), &json!(70)));
@@ -149,7 +153,9 @@ async fn a_request_can_be_sent_again_byte_for_byte() {
         site.client.post(&path, &json!({})).await.expect(404);
         let after = egress(&site).await;
         assert_eq!(after.len(), 3);
-        assert!(after.iter().all(|c| c["prompt"].is_null() && c["raw_answer"].is_null() && c["frames"][0]["url"].is_null()));
+        assert!(
+            after.iter().all(|c| c["prompt"].is_null() && c["raw_answer"].is_null() && c["frames"][0]["url"].is_null())
+        );
         assert_eq!(after[0]["bytes_sent"], calls[0]["bytes_sent"]);
     }
 }
@@ -166,7 +172,9 @@ async fn a_budget_holds_and_a_larger_one_lets_on() {
     let id = id_of(&live.created(&camera).await);
     let skipped = live
         .until("the end of the description", SOON, |m| {
-            m["data"]["id"] == json!(id) && m["data"]["description_status"] == "skipped" && !m["data"]["clip_url"].is_null()
+            m["data"]["id"] == json!(id)
+                && m["data"]["description_status"] == "skipped"
+                && !m["data"]["clip_url"].is_null()
         })
         .await["data"]
         .clone();
@@ -181,7 +189,10 @@ async fn a_budget_holds_and_a_larger_one_lets_on() {
 
     set(&site, json!({"budgets": {"daily_usd": 100}})).await;
     let described = site.client.post(&path, &json!({})).await.expect(200).json;
-    assert_eq!((&described["description_status"], &described["provider_used"]), (&json!("described"), &json!("openai")));
+    assert_eq!(
+        (&described["description_status"], &described["provider_used"]),
+        (&json!("described"), &json!("openai"))
+    );
     assert_eq!(questions(&sim).len(), 1);
     let usage = site.client.get("/ai/usage").await.expect(200).json;
     let daily = &usage["budgets"]["daily"];

@@ -31,7 +31,10 @@ fn count(address: &str) -> (SocketAddr, Arc<AtomicUsize>) {
 }
 
 async fn outsider(site: &Site, base_url: &str, name: &str) -> Value {
-    site.provider(json!({"kind": "openai_compatible", "model": "m", "base_url": base_url, "name": name, "timeout_s": 2})).await
+    site.provider(
+        json!({"kind": "openai_compatible", "model": "m", "base_url": base_url, "name": name, "timeout_s": 2}),
+    )
+    .await
 }
 
 /// What the event says of those who were passed over.

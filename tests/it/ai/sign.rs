@@ -23,7 +23,10 @@ async fn what_stands_in_a_picture_is_data() {
     let described = event(&site, &mut live).await;
     // The words are kept as words, the rest is read out of a fixed list or not at all.
     assert_eq!(described["description"], orders);
-    assert_eq!((&described["objects_detected"], &described["ai_confidence"]), (&json!(["person", "vehicle"]), &json!(87)));
+    assert_eq!(
+        (&described["objects_detected"], &described["ai_confidence"]),
+        (&json!(["person", "vehicle"]), &json!(87))
+    );
     assert_eq!(described["detection_type"], "motion");
     assert_eq!(site.client.get("/system/settings").await.expect(200).json, settings);
     assert_eq!(site.client.get("/ai/providers").await.expect(200).json["total"], providers);

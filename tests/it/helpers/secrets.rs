@@ -20,10 +20,17 @@ fn secrets_are_found_whatever_way_they_came() {
         std::fs::write(&log, format!("INFO all is well\n{line}\n")).unwrap();
         assert_eq!(found_in(&log).len(), usize::from(found), "{line}");
     };
-    for secret in
-        ["plain-1-secret", "pass-2-word", "ticket-3-x", "url-4-word", "sk-test-5-key", "db-6-word", "setup-7-token",
-            "argus_8-key", "variable-10-key"]
-    {
+    for secret in [
+        "plain-1-secret",
+        "pass-2-word",
+        "ticket-3-x",
+        "url-4-word",
+        "sk-test-5-key",
+        "db-6-word",
+        "setup-7-token",
+        "argus_8-key",
+        "variable-10-key",
+    ] {
         check(&format!("WARN something with \"{secret}\" in it"), true);
     }
     check("a short word, Door, viewer, camera.example, no-secret-9", false);

@@ -116,13 +116,8 @@ pub(crate) async fn list(
     let db = &shared.state.db;
     let found = db.ai_egress(day.start, day.end, page.page, page.limit).await?;
     let sums = db.ai_egress_days(day.start, day.end, timezone.clone()).await?.into_iter().next();
-    let sums = sums.unwrap_or_else(|| EgressDay {
-        date: date.clone(),
-        calls: 0,
-        bytes_sent: 0,
-        frames: 0,
-        hosts: Vec::new(),
-    });
+    let sums =
+        sums.unwrap_or_else(|| EgressDay { date: date.clone(), calls: 0, bytes_sent: 0, frames: 0, hosts: Vec::new() });
     let events = events(&shared, &found.items).await?;
     let items = found.items.into_iter().map(|call| {
         let event = call.event_id.and_then(|id| events.get(&id.to_string()));

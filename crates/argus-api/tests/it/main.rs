@@ -10,6 +10,8 @@ mod auth;
 #[cfg(test)]
 mod bodies;
 #[cfg(test)]
+mod calls;
+#[cfg(test)]
 mod cameras;
 #[cfg(test)]
 mod cors;
