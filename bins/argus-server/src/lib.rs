@@ -123,7 +123,6 @@ fn settle(config: &mut Config, dir: &Path) {
     config.data_dir = dir.to_owned();
     config.database_url = None;
     config.media_dirs = vec![dir.join("media")];
-    config.ai = None;
     config.http = argus_api::HttpConfig::default();
     config.self_signed = false;
     if config.listen.is_empty() {
