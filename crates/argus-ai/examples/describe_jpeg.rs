@@ -1,21 +1,25 @@
-//! Describes a JPEG: by a model behind an OpenAI-compatible endpoint when one is named, else by the built-in describer.
+//! Describes a JPEG: by a vision model when one is named, else by the built-in describer.
 //!
 //! ```text
-//! cargo run -p argus-ai --example describe_jpeg -- door.jpg --base-url http://127.0.0.1:1234/v1 --model qwen2.5-vl-7b
+//! cargo run -p argus-ai --example describe_jpeg -- door.jpg --kind ollama --model qwen2.5vl:7b
+//! ARGUS_AI_KEY=… cargo run -p argus-ai --example describe_jpeg -- door.jpg --kind anthropic --model claude-haiku-4-5
 //! ```
 //!
-//! A key is read from `OPENAI_API_KEY`, not from the arguments, which every user of a machine can see.
+//! A key is read from `ARGUS_AI_KEY`, not from the arguments, which every user of a machine can see.
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use argus_ai::{Builtin, Chain, OPENAI_BASE_URL, OpenAi, OpenAiConfig, OpenAiKind, Provider};
+use argus_ai::{BUILTIN_MODEL, Providers};
+use argus_core::call::Unbooked;
 use argus_core::camera::AnalysisMode;
 use argus_core::describe::{DescribeFrame, DescribeRequest, EventFacts, ProviderChoice};
 use argus_core::event::DetectionType;
 use argus_core::ports::Describer;
-use argus_core::{Clock, Secret, Timestamp};
+use argus_core::provider::{ProviderConfig, ProviderKind, StoredProvider};
+use argus_core::{Clock, ProviderId, Secret, Timestamp};
 use clap::Parser;
 use sha2::{Digest as _, Sha256};
 
@@ -24,12 +28,15 @@ use sha2::{Digest as _, Sha256};
 struct Args {
     /// The picture.
     jpeg: PathBuf,
+    /// Who is asked: openai, xai, anthropic, gemini, ollama or openai_compatible.
+    #[arg(long, default_value = "openai_compatible")]
+    kind: String,
     /// The model to ask; without one, the built-in describer answers alone.
     #[arg(long)]
     model: Option<String>,
-    /// Where it is asked.
-    #[arg(long, default_value = OPENAI_BASE_URL)]
-    base_url: String,
+    /// Where it is asked; the vendor's own address when absent.
+    #[arg(long)]
+    base_url: Option<String>,
     /// What to ask instead of the built-in task.
     #[arg(long)]
     instruction: Option<String>,
@@ -54,82 +61,92 @@ async fn main() -> anyhow::Result<()> {
     let args = Args::parse();
     let jpeg = std::fs::read(&args.jpeg).with_context(|| format!("{} cannot be read", args.jpeg.display()))?;
     ensure!(jpeg.starts_with(&[0xff, 0xd8]), "{} is not a JPEG", args.jpeg.display());
-    let (width, height) = size(&jpeg).context("the JPEG has no frame header")?;
+    let (width, height) = image::load_from_memory(&jpeg).map(|image| (image.width(), image.height()))?;
 
-    let mut providers: Vec<Arc<dyn Provider>> = Vec::new();
-    if let Some(model) = args.model {
-        let kind = if args.base_url == OPENAI_BASE_URL { OpenAiKind::OpenAi } else { OpenAiKind::Compatible };
-        let mut config = OpenAiConfig::new(kind, args.base_url, model);
+    let providers = Providers::new(Arc::new(Wall));
+    let mut all = Vec::new();
+    if let Some(model) = &args.model {
+        let kind: ProviderKind = args.kind.parse()?;
         #[expect(clippy::disallowed_methods, reason = "a program's edge, where configuration comes in")]
-        let key = std::env::var("OPENAI_API_KEY").ok();
-        config.api_key = key.map(Secret::new);
-        providers.push(Arc::new(OpenAi::new(config)?));
+        let api_key = std::env::var("ARGUS_AI_KEY").ok().map(Secret::new);
+        let provider = stored(kind, model, args.base_url.clone(), api_key, 1);
+        providers.check(&provider.config)?;
+        all.push(provider);
     }
     // Last: whatever fails before, something true is said.
-    providers.push(Arc::new(Builtin::new()));
+    all.push(stored(ProviderKind::Builtin, BUILTIN_MODEL, None, None, 1000));
+    providers.configure(&all);
 
-    let outcome = Chain::new(providers, Arc::new(Wall))
-        .describe(
-            &DescribeRequest {
-                frames: vec![DescribeFrame {
-                    index: 0,
-                    offset_ms: 0,
-                    sha256: Sha256::digest(&jpeg).iter().map(|b| format!("{b:02x}")).collect(),
-                    jpeg: jpeg.into(),
-                    width,
-                    height,
-                }],
-                facts: EventFacts {
-                    camera_name: args.jpeg.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
-                    started_at: Wall.now(),
-                    duration_ms: Some(0),
-                    detection_type: DetectionType::Motion,
-                    zones: vec![],
-                    area: None,
-                    largest_ratio: None,
-                    first_center: None,
-                    last_center: None,
-                    confidence: 50,
-                },
-                instruction: args.instruction,
-                usual: None,
-                language: args.language,
-                timezone: "UTC".into(),
-                mode: AnalysisMode::SingleFrame,
-                choice: ProviderChoice::default(),
-                within: std::time::Duration::from_secs(240),
-            },
-            &argus_core::call::Unbooked,
-        )
-        .await;
-
+    let request = DescribeRequest {
+        frames: vec![DescribeFrame {
+            index: 0,
+            offset_ms: 0,
+            sha256: Sha256::digest(&jpeg).iter().map(|b| format!("{b:02x}")).collect(),
+            jpeg: jpeg.into(),
+            width,
+            height,
+        }],
+        facts: EventFacts {
+            camera_name: args.jpeg.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+            started_at: Wall.now(),
+            duration_ms: Some(0),
+            detection_type: DetectionType::Motion,
+            zones: vec![],
+            area: None,
+            largest_ratio: None,
+            first_center: None,
+            last_center: None,
+            confidence: 50,
+        },
+        instruction: args.instruction,
+        usual: None,
+        language: args.language,
+        timezone: "UTC".into(),
+        mode: AnalysisMode::SingleFrame,
+        choice: ProviderChoice::default(),
+        within: Duration::from_secs(240),
+    };
+    let outcome = providers.describe(&request, &Unbooked).await;
     for step in &outcome.record.fallback_path {
         println!("{} did not answer: {}: {}", step.provider_name, step.error_kind, step.message);
     }
     let words = outcome.result?;
     println!("{}", words.text);
     println!(
-        "by {}, model {}; objects {:?}; confidence {:?}; tokens {:?} in, {:?} out; {:?} ms",
+        "by {}, model {}; objects {:?}; confidence {:?}; tokens {:?} in, {:?} out; {:?} dollars; {:?} ms",
         outcome.record.provider.unwrap_or_default(),
         outcome.record.model.unwrap_or_default(),
         words.objects.iter().map(|o| o.as_str()).collect::<Vec<_>>(),
         words.confidence,
         outcome.record.tokens_input,
         outcome.record.tokens_output,
+        outcome.record.cost,
         outcome.record.latency_ms,
     );
     Ok(())
 }
 
-/// Width and height from the frame header (ITU-T T.81, B.2.2), pixels.
-fn size(jpeg: &[u8]) -> Option<(u32, u32)> {
-    let mut at = 2;
-    loop {
-        let [0xff, marker, high, low] = *jpeg.get(at..at + 4)? else { return None };
-        if matches!(marker, 0xc0..=0xcf) && !matches!(marker, 0xc4 | 0xc8 | 0xcc) {
-            let [h1, h0, w1, w0] = *jpeg.get(at + 5..at + 9)? else { return None };
-            return Some((u16::from_be_bytes([w1, w0]).into(), u16::from_be_bytes([h1, h0]).into()));
-        }
-        at += 2 + usize::from(u16::from_be_bytes([high, low]));
-    }
+fn stored(
+    kind: ProviderKind,
+    model: &str,
+    base_url: Option<String>,
+    api_key: Option<Secret>,
+    priority: u16,
+) -> StoredProvider {
+    let now = Wall.now();
+    let config = ProviderConfig {
+        kind,
+        name: kind.as_str().to_owned(),
+        model: model.to_owned(),
+        base_url,
+        api_key,
+        enabled: true,
+        priority,
+        timeout_s: 120,
+        max_output_tokens: 400,
+        prices: None,
+        max_concurrent: 1,
+        requests_per_minute: None,
+    };
+    StoredProvider { id: ProviderId::new(now), created_at: now, updated_at: now, config }
 }

@@ -34,7 +34,7 @@ struct State {
     trial: bool,
     last_error: Option<(String, Timestamp)>,
     last_success_at: Option<Timestamp>,
-    counts: Counts,
+    passed_over: u64,
 }
 
 /// Since when and until when it is not asked.
@@ -51,17 +51,6 @@ enum Why {
     Failures,
     NoUse,
     Asked,
-}
-
-/// What was counted since the start.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Counts {
-    /// Calls that were answered.
-    pub(crate) answered: u64,
-    /// Calls that were not.
-    pub(crate) failed: u64,
-    /// Times that it was not called though it was its turn.
-    pub(crate) passed_over: u64,
 }
 
 impl Breaker {
@@ -93,11 +82,12 @@ impl Breaker {
     /// Counts that the provider was not called.
     pub(crate) fn passed_over(&self) {
         let mut state = self.lock();
-        state.counts.passed_over = state.counts.passed_over.saturating_add(1);
+        state.passed_over = state.passed_over.saturating_add(1);
     }
 
-    pub(crate) fn counts(&self) -> Counts {
-        self.lock().counts
+    /// How often it was not called since the start.
+    pub(crate) fn passed_over_count(&self) -> u64 {
+        self.lock().passed_over
     }
 
     /// How it is doing.
@@ -181,14 +171,12 @@ impl Admission<'_> {
         state.in_a_row = 0;
         state.open = None;
         state.last_success_at = Some(now);
-        state.counts.answered = state.counts.answered.saturating_add(1);
     }
 
     /// The call failed; whether the breaker opened by that. One that is not to blame (others had used up its time) is
-    /// counted and told, and does not come nearer to an open breaker.
+    /// told, and does not come nearer to an open breaker.
     pub(crate) fn failed(self, error: &DescribeError, to_blame: bool, now: Timestamp) -> bool {
         let mut state = self.breaker.lock();
-        state.counts.failed = state.counts.failed.saturating_add(1);
         state.last_error = Some((error.to_string(), now));
         if !to_blame {
             return false;
@@ -310,10 +298,8 @@ mod tests {
 
     #[test]
     fn a_provider_that_asks_for_time_gets_it() {
-        let limited = |s| DescribeError {
-            retry_after: Some(Duration::from_secs(s)),
-            ..error(DescribeFailure::RateLimited)
-        };
+        let limited =
+            |s| DescribeError { retry_after: Some(Duration::from_secs(s)), ..error(DescribeFailure::RateLimited) };
         let breaker = Breaker::default();
         assert!(fail_by(&breaker, &limited(20), at(0)));
         let refused = breaker.admit(at(5)).unwrap_err();
@@ -335,7 +321,6 @@ mod tests {
             assert!(!breaker.admit(at(0)).unwrap().failed(&error(DescribeFailure::Timeout), false, at(0)));
         }
         assert_eq!(breaker.health(at(0)).breaker, BreakerState::Closed);
-        assert_eq!(breaker.counts(), Counts { answered: 0, failed: 9, passed_over: 0 });
     }
 
     #[test]

@@ -68,11 +68,7 @@ pub(crate) async fn send(what: Sending<'_>, ledger: &dyn Ledger) -> Result<Done,
         tokens_output: told.tokens_output,
         cost,
         cost_estimated,
-        times: CallTimes {
-            waited_ms: millis(waited),
-            first_byte_ms: first_byte.map(millis),
-            total_ms: millis(total),
-        },
+        times: CallTimes { waited_ms: millis(waited), first_byte_ms: first_byte.map(millis), total_ms: millis(total) },
         raw_answer: raw_answer.clone(),
         bytes_received,
     };

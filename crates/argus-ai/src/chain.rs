@@ -243,7 +243,8 @@ impl<'a> Attempt<'a> {
                 return Ok(first);
             }
         };
-        let (kept, other) = if second.result.is_ok() || first.result.is_err() { (second, first) } else { (first, second) };
+        let (kept, other) =
+            if second.result.is_ok() || first.result.is_err() { (second, first) } else { (first, second) };
         let error = match &other.result {
             Ok(_vague) => failure(DescribeFailure::InvalidAnswer, format!("asked once more: {why}")),
             Err(error) => error.clone(),
@@ -253,12 +254,7 @@ impl<'a> Attempt<'a> {
         Ok(kept)
     }
 
-    async fn by_every_way(
-        &self,
-        asking: &Asking<'_>,
-        prompt: &Prompt,
-        turn: &mut Turn<'_>,
-    ) -> Result<Done, Refusal> {
+    async fn by_every_way(&self, asking: &Asking<'_>, prompt: &Prompt, turn: &mut Turn<'_>) -> Result<Done, Refusal> {
         let Asking { member, vendor, pictures, reach, waited, until, .. } = asking;
         let mut ways = 0;
         loop {
@@ -342,11 +338,7 @@ impl<'a> Attempt<'a> {
     }
 
     /// The outcome of a call, with what came before it.
-    fn outcome(
-        &mut self,
-        mut record: CallRecord,
-        result: Result<Description, DescribeError>,
-    ) -> DescribeOutcome {
+    fn outcome(&mut self, mut record: CallRecord, result: Result<Description, DescribeError>) -> DescribeOutcome {
         record.fallback_path = std::mem::take(&mut self.path);
         record.cost = sum(record.cost, self.cost);
         record.unpaid = self.unpaid;

@@ -97,21 +97,13 @@ pub(crate) fn config(kind: ProviderKind) -> ProviderConfig {
 /// Of a name and a priority, at a dollar for a million tokens in and out.
 pub(crate) fn stored(name: &str, priority: u16) -> StoredProvider {
     let prices = Prices { input_per_million: Some(1.0), output_per_million: Some(1.0) };
-    let config = ProviderConfig {
-        name: name.into(),
-        priority,
-        prices: Some(prices),
-        ..config(ProviderKind::OpenAiCompatible)
-    };
+    let config =
+        ProviderConfig { name: name.into(), priority, prices: Some(prices), ..config(ProviderKind::OpenAiCompatible) };
     StoredProvider { id: ProviderId::new(now()), created_at: now(), updated_at: now(), config }
 }
 
 pub(crate) fn builtin() -> StoredProvider {
-    let config = ProviderConfig {
-        model: crate::BUILTIN_MODEL.into(),
-        priority: 1000,
-        ..config(ProviderKind::Builtin)
-    };
+    let config = ProviderConfig { model: crate::BUILTIN_MODEL.into(), priority: 1000, ..config(ProviderKind::Builtin) };
     StoredProvider { id: ProviderId::new(now()), created_at: now(), updated_at: now(), config }
 }
 
@@ -302,9 +294,9 @@ impl Rig {
             vendors.iter().map(|(stored, vendor)| (stored.config.name.clone(), Arc::clone(vendor))).collect();
         let make = move |config: &ProviderConfig| {
             let found = known.iter().find(|(name, _)| *name == config.name).map(|(_, vendor)| Arc::clone(vendor));
-            found.map(|vendor| vendor as Arc<dyn Vendor>).ok_or_else(|| {
-                argus_core::Faults(vec![argus_core::Invalid::new("base_url", "is nobody's")])
-            })
+            found
+                .map(|vendor| vendor as Arc<dyn Vendor>)
+                .ok_or_else(|| argus_core::Faults(vec![argus_core::Invalid::new("base_url", "is nobody's")]))
         };
         let providers = Providers::with_vendors(Arc::<ManualClock>::clone(&clock), Box::new(make));
         Self { providers, clock, book: Book::default() }

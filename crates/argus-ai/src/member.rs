@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
+use argus_core::Faults;
 use argus_core::describe::{CallRecord, DescribeError, FallbackStep};
 use argus_core::provider::{Prices, ProviderCapabilities, ProviderConfig, ProviderKind, StoredProvider};
-use argus_core::Faults;
 
 use crate::breaker::Breaker;
 use crate::gate::Gate;

@@ -93,6 +93,8 @@ impl Plan {
     /// As it is booked.
     pub(crate) fn booked(&self, member: &Member, vendor: &dyn Vendor, reach: Reach) -> PlannedCall {
         PlannedCall {
+            provider: vendor.kind(),
+            model: vendor.model().to_owned(),
             host: Some(vendor.host()),
             is_remote: reach.is_remote() || runs_elsewhere(member),
             prompt: self.prompt.clone(),

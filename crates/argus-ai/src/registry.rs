@@ -4,6 +4,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use argus_core::call::Ledger;
 use argus_core::describe::{DescribeOutcome, DescribeRequest, ProviderInfo, Resend};
+use argus_core::figures::ProviderFigures;
 use argus_core::ports::Describer;
 use argus_core::provider::{
     KindInfo, Prices, ProviderCapabilities, ProviderConfig, ProviderHealth, ProviderKind, ProviderTest, StoredProvider,
@@ -107,10 +108,8 @@ impl Describer for Providers {
     fn configure(&self, providers: &[StoredProvider]) {
         let before = self.members();
         let of_before = |id| before.iter().find(|member| member.stored.id == id).map(AsRef::as_ref);
-        let mut members: Vec<Arc<Member>> = providers
-            .iter()
-            .map(|stored| Arc::new(Member::new(stored, of_before(stored.id), &*self.make)))
-            .collect();
+        let mut members: Vec<Arc<Member>> =
+            providers.iter().map(|stored| Arc::new(Member::new(stored, of_before(stored.id), &*self.make))).collect();
         members.sort_by_key(|member| (member.config().priority, member.stored.id));
         *self.members.write().unwrap_or_else(PoisonError::into_inner) = members.into();
     }
@@ -118,6 +117,20 @@ impl Describer for Providers {
     fn health(&self, id: ProviderId) -> ProviderHealth {
         let now = self.clock.now();
         self.member(id).map_or(ProviderHealth::UNKNOWN, |member| member.breaker.health(now))
+    }
+
+    fn figures(&self) -> Vec<ProviderFigures> {
+        let now = self.clock.now();
+        let of = |member: &Arc<Member>| {
+            let health = member.breaker.health(now);
+            ProviderFigures {
+                provider: member.config().name.clone(),
+                state: health.state,
+                breaker: health.breaker,
+                passed_over: member.breaker.passed_over_count(),
+            }
+        };
+        self.enabled().iter().map(of).collect()
     }
 
     fn capabilities(&self, config: &ProviderConfig) -> ProviderCapabilities {

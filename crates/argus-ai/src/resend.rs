@@ -43,12 +43,7 @@ impl From<DescribeError> for Stop {
     }
 }
 
-async fn again(
-    providers: &Providers,
-    member: &Member,
-    earlier: &Resend,
-    ledger: &dyn Ledger,
-) -> Result<Done, Stop> {
+async fn again(providers: &Providers, member: &Member, earlier: &Resend, ledger: &dyn Ledger) -> Result<Done, Stop> {
     let config = member.config();
     let stop = |kind, message: String| Stop::from(failure(kind, message));
     if !config.enabled {

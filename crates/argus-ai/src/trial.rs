@@ -100,8 +100,15 @@ async fn ask(
     let mut ways = 0;
     let told = loop {
         let plan = Plan::new(member, vendor, &prompt, &picture, None);
-        let what =
-            Sending { member, vendor, plan: &plan, reach, waited, within: timeout(member), camera_name: "Test picture" };
+        let what = Sending {
+            member,
+            vendor,
+            plan: &plan,
+            reach,
+            waited,
+            within: timeout(member),
+            camera_name: "Test picture",
+        };
         let told = call::send(what, ledger).await;
         ways += 1;
         let again = told.as_ref().is_ok_and(|done| done.ask_again) && ways < MAX_WAYS;

@@ -65,9 +65,46 @@ const HELPLESS: &[&str] = &[
 
 /// Words that say only that there is a picture.
 const EMPTY_WORDS: &[&str] = &[
-    "a", "an", "and", "at", "by", "camera", "captured", "detected", "event", "footage", "frame", "frames", "from", "here",
-    "image", "images", "in", "is", "it", "motion", "movement", "of", "on", "photo", "picture", "pictures", "recorded",
-    "scene", "see", "seen", "shown", "shows", "something", "surveillance", "the", "there", "this", "video", "view", "was",
+    "a",
+    "an",
+    "and",
+    "at",
+    "by",
+    "camera",
+    "captured",
+    "detected",
+    "event",
+    "footage",
+    "frame",
+    "frames",
+    "from",
+    "here",
+    "image",
+    "images",
+    "in",
+    "is",
+    "it",
+    "motion",
+    "movement",
+    "of",
+    "on",
+    "photo",
+    "picture",
+    "pictures",
+    "recorded",
+    "scene",
+    "see",
+    "seen",
+    "shown",
+    "shows",
+    "something",
+    "surveillance",
+    "the",
+    "there",
+    "this",
+    "video",
+    "view",
+    "was",
 ];
 
 /// Why a text says nothing, as the end of the sentence "an earlier answer was of no use: …"; `None` when it does.
@@ -78,7 +115,8 @@ pub(crate) fn vague(text: &str, camera_name: &str) -> Option<&'static str> {
         return Some("it is shorter than three words");
     }
     let said = words.join(" ");
-    let begins = |phrase: &&&str| said.strip_prefix(**phrase).is_some_and(|rest| rest.is_empty() || rest.starts_with(' '));
+    let begins =
+        |phrase: &&&str| said.strip_prefix(**phrase).is_some_and(|rest| rest.is_empty() || rest.starts_with(' '));
     if OPENINGS.iter().any(|phrase| begins(&phrase)) {
         return Some("it says that there is nothing to say");
     }

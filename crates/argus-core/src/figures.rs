@@ -3,6 +3,7 @@
 use crate::CameraId;
 use crate::camera::SourceType;
 use crate::event::DetectionType;
+use crate::provider::{BreakerState, ProviderState};
 use crate::status::CameraStatus;
 
 /// Counts and amounts of the running system.
@@ -16,6 +17,8 @@ pub struct Figures {
     pub described_s: Histogram,
     /// Calls of describers.
     pub calls: Vec<CallFigures>,
+    /// Providers of descriptions, by priority.
+    pub providers: Vec<ProviderFigures>,
     /// Descriptions to be made; `None` when the database does not tell.
     pub jobs: Option<JobFigures>,
     /// Bytes of pictures and clips that are stored; `None` when the database does not tell.
@@ -63,6 +66,19 @@ pub struct CallFigures {
     pub tokens_output: u64,
     /// US dollars.
     pub cost_usd: f64,
+}
+
+/// How a provider is doing, and what came of its turns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProviderFigures {
+    /// Its name.
+    pub provider: String,
+    /// In a word.
+    pub state: ProviderState,
+    /// Whether it is asked.
+    pub breaker: BreakerState,
+    /// Times that it was its turn and it was not called: left alone, busy, unpaid, not allowed, without pictures.
+    pub passed_over: u64,
 }
 
 /// The queue of descriptions.

@@ -17,7 +17,7 @@ use serde::Serialize;
 use crate::call::Ledger;
 use crate::camera::{Camera, CameraConfig, Source};
 use crate::describe::{DescribeOutcome, DescribeRequest, ProviderInfo, Reanalysed, Reanalysis, Resend};
-use crate::figures::Figures;
+use crate::figures::{Figures, ProviderFigures};
 use crate::provider::{
     KindInfo, Prices, ProviderCapabilities, ProviderConfig, ProviderHealth, ProviderTest, StoredProvider,
 };
@@ -264,6 +264,11 @@ pub trait Describer: Send + Sync {
     /// How a provider is doing.
     fn health(&self, _id: ProviderId) -> ProviderHealth {
         ProviderHealth::UNKNOWN
+    }
+
+    /// How the enabled providers are doing, for `/metrics`.
+    fn figures(&self) -> Vec<ProviderFigures> {
+        Vec::new()
     }
 
     /// What a provider of this configuration can take and give.

@@ -88,6 +88,7 @@ impl Engine {
             events: counted.events.iter().map(event).collect(),
             described_s: counted.described_s.clone(),
             calls: counted.calls.values().cloned().collect(),
+            providers: self.deps.describer.figures(),
             jobs,
             media_bytes,
         }

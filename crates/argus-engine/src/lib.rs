@@ -34,6 +34,7 @@ mod control;
 mod counters;
 mod error;
 mod lifecycle;
+pub mod look;
 mod media;
 pub mod moments;
 mod reanalysis;

@@ -12,8 +12,10 @@ use argus_core::describe::{EventFacts, first_sentence};
 use argus_core::event::{DetectionType, EventMotion, NewEvent};
 use argus_core::media::{clip_key, event_prefix, frame_key, thumbnail_key};
 use argus_core::ports::{ClipRecorder, FeedHandle, Still, StillSpec};
+use argus_core::settings::FrameStrategy;
 use argus_core::{Classify, ErrorClass, EventId, Timestamp, chain};
 use argus_db::{DbError, DescriptionPlan, EventChange, NewFrame};
+use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
 use tokio::time::sleep;
@@ -21,9 +23,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
 use crate::Deps;
-use crate::analyser::Episode;
+use crate::analyser::{Episode, Moment};
 use crate::error::EngineError;
-use crate::moments::{choose, strongest};
+use crate::look::Look;
+use crate::moments::{Candidate, best, candidates, strongest};
 
 /// After that long from the start of an event its pictures are chosen, even if it still runs (contract 8.1).
 pub(crate) const FRAMES_AFTER: Duration = Duration::from_secs(10);
@@ -246,13 +249,17 @@ impl EventTask {
     async fn frames(&self, prefix: &str, episode: &Episode, duration_ms: Option<i64>) {
         let settings = self.deps.settings.now();
         let pictures = &settings.ai.frames;
+        let (strategy, count) = (pictures.strategy, usize::from(pictures.count));
         let wanted = match self.camera.config.analysis_mode {
             AnalysisMode::SingleFrame => strongest(&episode.moments).into_iter().collect(),
-            AnalysisMode::MultiFrame => choose(pictures.strategy, &episode.moments, pictures.count.into()),
+            AnalysisMode::MultiFrame => candidates(strategy, &episode.moments, count),
         };
         let best = strongest(&episode.moments);
         let spec = StillSpec { max_width: pictures.max_width, quality: pictures.jpeg_quality };
-        let pictures = self.stills(&wanted, &[spec, self.thumbnail_spec()]).await;
+        let mut pictures = self.stills(&wanted, &[spec, self.thumbnail_spec()]).await;
+        if strategy == FrameStrategy::Adaptive && pictures.len() > 1 {
+            pictures = best_of(pictures, &episode.moments, count).await;
+        }
         let mut frames = Vec::new();
         let mut thumbnail: Option<(Duration, Still)> = None;
         for (index, stills) in (0_u32..).zip(pictures) {
@@ -404,6 +411,33 @@ impl EventTask {
             }
         }
     }
+}
+
+/// Leaves the pictures that show most. What they look like is told by their smallest form.
+async fn best_of(pictures: Vec<Vec<Still>>, moments: &[Moment], count: usize) -> Vec<Vec<Still>> {
+    let scored: Vec<(Timestamp, u16, Bytes)> = pictures
+        .iter()
+        .filter_map(|stills| stills.last())
+        .map(|still| (still.taken_at, score_at(moments, still.taken_at), still.jpeg.clone()))
+        .collect();
+    let chosen = move || {
+        let look = |(at, score, jpeg): (Timestamp, u16, Bytes)| Candidate { at, score, look: Look::of_jpeg(&jpeg) };
+        best(&scored.into_iter().map(look).collect::<Vec<_>>(), count)
+    };
+    #[expect(clippy::disallowed_methods, reason = "decoding two dozen pictures takes a tenth of a second of computing")]
+    let chosen = tokio::task::spawn_blocking(chosen).await;
+    match chosen {
+        Ok(chosen) => pictures.into_iter().enumerate().filter(|(at, _)| chosen.contains(at)).map(|(_, p)| p).collect(),
+        Err(e) => {
+            error!("the pictures of an event could not be compared: {e}");
+            pictures.into_iter().take(count).collect()
+        }
+    }
+}
+
+/// How strong the movement was at the moment that is nearest.
+fn score_at(moments: &[Moment], at: Timestamp) -> u16 {
+    moments.iter().min_by_key(|m| m.at.millis_since(at).unsigned_abs()).map_or(1, |m| m.score)
 }
 
 /// Bytes of the file.

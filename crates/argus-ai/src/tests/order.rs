@@ -46,20 +46,24 @@ async fn the_first_that_answers_has_the_word() {
     let record = outcome.record;
     assert_eq!((record.provider_id, record.provider_name.as_deref()), (Some(c.id), Some("c")));
     assert_eq!(record.provider.as_deref(), Some("openai_compatible"));
-    assert_eq!(
-        kinds(&record.fallback_path),
-        [("a", DescribeFailure::Quota), ("b", DescribeFailure::Unauthorized)]
-    );
+    assert_eq!(kinds(&record.fallback_path), [("a", DescribeFailure::Quota), ("b", DescribeFailure::Unauthorized)]);
     assert_eq!(record.fallback_path[0].message, "as told");
     assert_eq!(vendors.iter().map(|v| v.calls()).collect::<Vec<_>>(), [1, 1, 1, 0]);
     assert_eq!(rig.book.names(), ["a", "b", "c"]);
     assert!(rig.book.is_closed());
     // Whatever does not mend itself is not tried at the next description.
     let outcome = rig.providers.describe(&request(2), &rig.book).await;
-    assert_eq!(outcome.record.fallback_path[0].message, "passed over: its account has no money left, next try in 300 s");
+    assert_eq!(
+        outcome.record.fallback_path[0].message,
+        "passed over: its account has no money left, next try in 300 s"
+    );
     assert_eq!(outcome.record.fallback_path[1].message, "passed over: it refused the key, next try in 300 s");
     assert_eq!(rig.book.names().len(), 4, "what is passed over is no call");
     assert_eq!(rig.providers.health(a.id).state, ProviderState::Down);
+    let figures = rig.providers.figures();
+    let passed: Vec<(&str, u64)> = figures.iter().map(|f| (f.provider.as_str(), f.passed_over)).collect();
+    assert_eq!(passed, [("a", 1), ("b", 1), ("c", 0), ("d", 0)]);
+    assert_eq!((figures[0].state, figures[0].breaker), (ProviderState::Down, BreakerState::Open));
 }
 
 #[tokio::test(start_paused = true)]

@@ -85,14 +85,19 @@ async fn check(case: Case) -> Result<(), TestCaseError> {
         prop_assert_eq!(&names, &sorted);
         for (n, vendor) in vendors.iter().enumerate() {
             let calls = vendor.calls() - before[n];
-            let again = outcome.record.fallback_path.iter().filter(|s| s.provider_name == stored[n].config.name).count();
+            let again =
+                outcome.record.fallback_path.iter().filter(|s| s.provider_name == stored[n].config.name).count();
             prop_assert!(calls <= 1 || (calls == 2 && again >= 1), "{} was asked {calls} times", stored[n].config.name);
         }
         // Everybody who did not answer has a reason, unless somebody before had the word.
         let told = |name: &str| outcome.record.fallback_path.iter().any(|s| s.provider_name == name);
         let last = outcome.record.provider_name.clone().unwrap();
         for provider in all.iter().take_while(|p| outcome.result.is_err() || p.config.name != last) {
-            prop_assert!(told(&provider.config.name) || provider.config.name == last, "no word of {}", provider.config.name);
+            prop_assert!(
+                told(&provider.config.name) || provider.config.name == last,
+                "no word of {}",
+                provider.config.name
+            );
         }
         prop_assert!(!case.with_builtin || outcome.result.is_ok());
         // Costs are the sum of the calls.

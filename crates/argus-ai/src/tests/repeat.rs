@@ -126,10 +126,7 @@ async fn what_cannot_be_sent_as_it_was_is_not_sent() {
     let other = stored("b", 2).id;
     assert_eq!(why(&|r| r.provider = other).await, "the provider is gone");
     assert_eq!(why(&|r| r.model = "fake-0".into()).await, "a is asked for fake-1 now, not for fake-0");
-    assert_eq!(
-        why(&|r| r.frames.truncate(1)).await,
-        "it cannot be sent as it was: 2 of its 3 pictures are gone"
-    );
+    assert_eq!(why(&|r| r.frames.truncate(1)).await, "it cannot be sent as it was: 2 of its 3 pictures are gone");
     for other in [0, 1] {
         // The part that was cut out is of the second one.
         let change = |r: &mut Resend| {

@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use argus_core::figures::{CallFigures, CameraFigures, Figures};
+use argus_core::figures::{CallFigures, CameraFigures, Figures, ProviderFigures};
+use argus_core::provider::{BreakerState, ProviderState};
 use argus_core::status::CameraStatus;
 use argus_db::Waits;
 use prometheus::TextEncoder;
@@ -102,6 +103,7 @@ pub(super) fn of_figures(figures: &Figures) -> Vec<Family> {
             family.with(&[("provider", &c.provider)], c.cost_usd)
         }),
     ];
+    families.extend(of_providers(&figures.providers));
     let mut jobs = Family::new(Gauge, "analysis_jobs", "Descriptions to be made, by state");
     if let Some(now) = figures.jobs {
         for (state, count) in [("waiting", now.waiting), ("ready", now.ready), ("running", now.running)] {
@@ -115,6 +117,26 @@ pub(super) fn of_figures(figures: &Figures) -> Vec<Family> {
     }
     families.push(media);
     families
+}
+
+/// How the providers of descriptions are doing: 1 for the state that holds, 0 for the others.
+fn of_providers(providers: &[ProviderFigures]) -> [Family; 3] {
+    use Kind::{Counter, Gauge};
+    let one_of = |name, help, label, states: &[&'static str], state: fn(&ProviderFigures) -> &'static str| {
+        Family::new(Gauge, name, help).with_each(providers, |family, p| {
+            states.iter().fold(family, |family, one| {
+                family.with(&[("provider", &p.provider), (label, one)], if state(p) == *one { 1.0 } else { 0.0 })
+            })
+        })
+    };
+    let states: Vec<&str> = ProviderState::ALL.iter().map(|s| s.as_str()).collect();
+    let breakers: Vec<&str> = BreakerState::ALL.iter().map(|s| s.as_str()).collect();
+    [
+        one_of("ai_provider_state", "How AI providers are doing", "state", &states, |p| p.state.as_str()),
+        one_of("ai_provider_breaker", "Whether AI providers are asked", "breaker", &breakers, |p| p.breaker.as_str()),
+        Family::new(Counter, "ai_passed_over_total", "Times that an AI provider was not called at its turn")
+            .with_each(providers, |family, p| family.with(&[("provider", &p.provider)], float(p.passed_over))),
+    ]
 }
 
 fn described(figures: &Figures) -> Family {

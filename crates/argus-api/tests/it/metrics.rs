@@ -8,7 +8,8 @@ use argus_core::CameraId;
 use argus_core::api_key::Scope;
 use argus_core::camera::SourceType;
 use argus_core::event::DetectionType;
-use argus_core::figures::{CallFigures, CameraFigures, EventFigures, Figures, Histogram, JobFigures};
+use argus_core::figures::{CallFigures, CameraFigures, EventFigures, Figures, Histogram, JobFigures, ProviderFigures};
+use argus_core::provider::{BreakerState, ProviderState};
 use argus_core::status::CameraStatus;
 use reqwest::Method;
 
@@ -68,6 +69,9 @@ async fn every_name_of_the_contract_is_there_from_the_start() {
         ("ai_calls_total", "counter"),
         ("ai_tokens_total", "counter"),
         ("ai_cost_usd_total", "counter"),
+        ("ai_provider_state", "gauge"),
+        ("ai_provider_breaker", "gauge"),
+        ("ai_passed_over_total", "counter"),
         ("journal_seq", "gauge"),
         ("ws_clients", "gauge"),
         ("media_bytes", "gauge"),
@@ -103,6 +107,12 @@ async fn what_the_running_system_counts_is_told() {
             tokens_output: 80,
             cost_usd: 0.25,
         }],
+        providers: vec![ProviderFigures {
+            provider: "p".into(),
+            state: ProviderState::Down,
+            breaker: BreakerState::Open,
+            passed_over: 6,
+        }],
         jobs: Some(JobFigures { waiting: 1, ready: 2, running: 3 }),
         media_bytes: Some(4_294_967_297),
     };
@@ -121,6 +131,10 @@ async fn what_the_running_system_counts_is_told() {
         ("ai_calls_total{provider=\"a \\\"b\\\"\",outcome=\"failed\"}", 1.0),
         ("ai_tokens_total{provider=\"a \\\"b\\\"\",direction=\"input\"}", 900.0),
         ("ai_cost_usd_total{provider=\"a \\\"b\\\"\"}", 0.25),
+        ("ai_provider_state{provider=\"p\",state=\"down\"}", 1.0),
+        ("ai_provider_state{provider=\"p\",state=\"ok\"}", 0.0),
+        ("ai_provider_breaker{provider=\"p\",breaker=\"open\"}", 1.0),
+        ("ai_passed_over_total{provider=\"p\"}", 6.0),
         ("analysis_jobs{state=\"ready\"}", 2.0),
         ("media_bytes", 4_294_967_297.0),
         ("uptime_seconds", 1.5),
