@@ -41,7 +41,7 @@ pub(super) struct Anthropic {
 
 impl Anthropic {
     pub(super) fn new(model: String, transport: Transport) -> Self {
-        Self { model, transport, ways: Ways::default() }
+        Self { model, transport, ways: Ways::new(false) }
     }
 
     fn chosen(question: &Question, way: Dialect) -> Map<String, Value> {

@@ -30,8 +30,8 @@ impl Dialect {
     const STRICT: Self = Self { format: Format::Schema, other_limit: false };
 
     /// The next way to ask after a refusal that is about this one. There are at most three steps.
-    fn simpler(self, fault: &Fault) -> Option<Self> {
-        if fault.refused_limit && !self.other_limit {
+    fn simpler(self, fault: &Fault, has_other_limit: bool) -> Option<Self> {
+        if fault.refused_limit && has_other_limit && !self.other_limit {
             return Some(Self { other_limit: true, ..self });
         }
         if fault.refused_format {
@@ -56,15 +56,17 @@ struct State {
 
 /// The way that an endpoint is asked in; learned from its refusals, kept while the vendor lives.
 #[derive(Debug)]
-pub(super) struct Ways(Mutex<State>);
-
-impl Default for Ways {
-    fn default() -> Self {
-        Self(Mutex::new(State { now: Dialect::STRICT, proven: false }))
-    }
+pub(super) struct Ways {
+    state: Mutex<State>,
+    has_other_limit: bool,
 }
 
 impl Ways {
+    /// Nothing is known yet; `has_other_limit` says whether the limit of tokens has a second name at all.
+    pub(super) fn new(has_other_limit: bool) -> Self {
+        Self { state: Mutex::new(State { now: Dialect::STRICT, proven: false }), has_other_limit }
+    }
+
     /// The way to ask in now.
     pub(super) fn now(&self) -> Dialect {
         self.lock().now
@@ -94,7 +96,7 @@ impl Ways {
     /// Learns from a failure; whether there is a simpler way than the one that was used.
     fn failed(&self, used: Dialect, fault: &Fault) -> bool {
         let mut state = self.lock();
-        match used.simpler(fault) {
+        match used.simpler(fault, self.has_other_limit) {
             Some(next) => {
                 // Somebody else may have learned it at the same time.
                 if state.now == used {
@@ -112,7 +114,7 @@ impl Ways {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -128,7 +130,7 @@ mod tests {
 
     #[test]
     fn there_are_three_steps_and_an_end() {
-        let ways = Ways::default();
+        let ways = Ways::new(true);
         let both = refusal(true, true);
         let mut steps = Vec::new();
         loop {
@@ -143,8 +145,15 @@ mod tests {
     }
 
     #[test]
+    fn where_the_limit_has_one_name_no_other_is_tried() {
+        let ways = Ways::new(false);
+        assert!(!ways.failed(ways.now(), &refusal(false, true)));
+        assert_eq!(ways.now(), Dialect::STRICT);
+    }
+
+    #[test]
     fn only_a_way_that_was_answered_is_kept() {
-        let ways = Ways::default();
+        let ways = Ways::new(true);
         assert!(ways.failed(ways.now(), &refusal(true, false)));
         assert_eq!(ways.now().format, Format::Object);
         // The refusal was about something else after all.
@@ -159,7 +168,7 @@ mod tests {
 
     #[test]
     fn two_at_once_learn_one_step() {
-        let ways = Ways::default();
+        let ways = Ways::new(true);
         let used = ways.now();
         assert!(ways.failed(used, &refusal(true, false)));
         assert!(ways.failed(used, &refusal(true, false)), "the other one asks again in the new way, too");

@@ -117,15 +117,17 @@ fn meaning(api: &str, status: u16, said: &Said, scrub: &Scrub) -> Fault {
         503 | 529 => told(ServerError, "the provider is overloaded"),
         500.. if said.is_overload() => told(ServerError, "the provider is overloaded"),
         500.. => told(ServerError, "the provider failed"),
-        _ if said.is_model() => told(ModelNotFound, "there is no such model"),
-        404 | 405 => told(InvalidAnswer, &format!("there is no {api} at this base_url")),
-        413 => told(InvalidAnswer, "the request is too large"),
-        _ if said.is_context() => told(InvalidAnswer, "the request is longer than the model takes"),
-        _ => Fault {
+        400 | 422 if said.is_context() => told(InvalidAnswer, "the request is longer than the model takes"),
+        // Before the model: what says that a model does not know a parameter is about the parameter.
+        400 | 422 if said.is_format() || said.is_limit() => Fault {
             refused_format: said.is_format(),
             refused_limit: said.is_limit(),
             ..told(InvalidAnswer, "the endpoint refuses the request")
         },
+        _ if said.is_model() => told(ModelNotFound, "there is no such model"),
+        404 | 405 => told(InvalidAnswer, &format!("there is no {api} at this base_url")),
+        413 => told(InvalidAnswer, "the request is too large"),
+        _ => told(InvalidAnswer, "the endpoint refuses the request"),
     }
 }
 
@@ -166,6 +168,11 @@ mod tests {
         check(404, r#"{"error":{"message":"The model `x` does not exist","code":"model_not_found"}}"#, ModelNotFound);
         check(404, r#"{"object":"error","message":"The model `x` does not exist.","code":404}"#, ModelNotFound);
         check(400, r#"{"error":{"message":"x is not a valid model ID","code":400}}"#, ModelNotFound);
+        check(
+            400,
+            r#"{"error":{"message":"/chat/completions: Invalid model name passed in model=x. Call `/v1/models`"}}"#,
+            ModelNotFound,
+        );
         check(404, "<html>not here</html>", InvalidAnswer);
         check(404, "", InvalidAnswer);
         check(408, "", Timeout);
@@ -356,6 +363,13 @@ mod tests {
             400,
             r#"{"error":"json: cannot unmarshal object into Go struct field ChatRequest.format of type string"}"#,
             true,
+            false,
+        );
+        check(400, r#"{"error":{"message":"Unknown parameter 'response_format' for this model"}}"#, true, false);
+        check(
+            400,
+            r#"{"error":{"message":"max_tokens: 9000 > 8192, which is the maximum for this model"}}"#,
+            false,
             false,
         );
         check(400, r#"{"error":{"message":"bad picture"}}"#, false, false);

@@ -43,7 +43,7 @@ pub(super) struct Ollama {
 
 impl Ollama {
     pub(super) fn new(model: String, transport: Transport) -> Self {
-        Self { model, transport, ways: Ways::default() }
+        Self { model, transport, ways: Ways::new(false) }
     }
 
     fn chosen(question: &Question, way: Dialect) -> Map<String, Value> {

@@ -46,7 +46,7 @@ pub(super) struct OpenAi {
 
 impl OpenAi {
     pub(super) fn new(kind: ProviderKind, model: String, transport: Transport) -> Self {
-        Self { kind, model, transport: Arc::new(transport), ways: Ways::default() }
+        Self { kind, model, transport: Arc::new(transport), ways: Ways::new(true) }
     }
 
     fn chosen(&self, question: &Question, way: Dialect) -> Map<String, Value> {

@@ -150,7 +150,7 @@ impl Said {
     }
 
     pub(super) fn is_model(&self) -> bool {
-        self.mentions(&["model_not_found", "model not found", "no such model"])
+        self.mentions(&["model_not_found", "model not found", "no such model", "invalid model name"])
             || (self.mentions(&["model"])
                 && self.mentions(&["not exist", "not found", "not_found", "unknown", "not a valid model"]))
     }
@@ -209,6 +209,14 @@ impl Said {
     /// The name of the limit of tokens is not known there.
     pub(super) fn is_limit(&self) -> bool {
         self.mentions(&["max_tokens", "max_completion_tokens"])
+            && self.mentions(&[
+                "not supported",
+                "unsupported",
+                "unrecognized",
+                "unknown",
+                "unexpected",
+                "not permitted",
+            ])
     }
 }
 
