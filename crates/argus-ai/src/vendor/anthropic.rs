@@ -18,7 +18,7 @@ use serde_json::{Map, Value, json};
 use url::Url;
 
 use super::body::Plain;
-use super::dialect::{Dialect, Format, Ways};
+use super::dialect::{Dialect, Format, Has, Ways};
 use super::fault::Fault;
 use super::reach::Reach;
 use super::schema::plain;
@@ -41,7 +41,7 @@ pub(super) struct Anthropic {
 
 impl Anthropic {
     pub(super) fn new(model: String, transport: Transport) -> Self {
-        Self { model, transport, ways: Ways::new(false) }
+        Self { model, transport, ways: Ways::new(Has::default()) }
     }
 
     fn chosen(question: &Question, way: Dialect) -> Map<String, Value> {

@@ -43,11 +43,22 @@ pub(super) struct Fault {
     pub(super) refused_format: bool,
     /// The endpoint does not know this name of the limit of tokens.
     pub(super) refused_limit: bool,
+    /// The endpoint does not let itself be told how much to think.
+    pub(super) refused_thinking: bool,
+    /// What the model thought left no room for its answer.
+    pub(super) thought_too_long: bool,
 }
 
 impl Fault {
     pub(super) fn of(kind: DescribeFailure, message: impl Into<String>) -> Self {
-        Self { error: failure(kind, message), spent: None, refused_format: false, refused_limit: false }
+        Self {
+            error: failure(kind, message),
+            spent: None,
+            refused_format: false,
+            refused_limit: false,
+            refused_thinking: false,
+            thought_too_long: false,
+        }
     }
 
     /// The model answered that it does not answer.
@@ -63,6 +74,12 @@ impl Fault {
         let reason = one_line(reason, 60);
         let message = format!("the provider's content filter held the answer back ({reason})");
         Self { spent: Some(spent), ..Self::of(DescribeFailure::InvalidAnswer, message) }
+    }
+
+    /// The limit was reached while the model still thought.
+    pub(super) fn thought_too_long(spent: Answer) -> Self {
+        let message = "the model's thoughts used up max_output_tokens before it had answered";
+        Self { thought_too_long: true, ..Self::unusable(message, spent) }
     }
 
     /// A whole answer without words.
@@ -119,9 +136,10 @@ fn meaning(api: &str, status: u16, said: &Said, scrub: &Scrub) -> Fault {
         500.. => told(ServerError, "the provider failed"),
         400 | 422 if said.is_context() => told(InvalidAnswer, "the request is longer than the model takes"),
         // Before the model: what says that a model does not know a parameter is about the parameter.
-        400 | 422 if said.is_format() || said.is_limit() => Fault {
+        400 | 422 if said.is_format() || said.is_limit() || said.is_thinking() => Fault {
             refused_format: said.is_format(),
             refused_limit: said.is_limit(),
+            refused_thinking: said.is_thinking(),
             ..told(InvalidAnswer, "the endpoint refuses the request")
         },
         _ if said.is_model() => told(ModelNotFound, "there is no such model"),

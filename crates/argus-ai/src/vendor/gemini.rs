@@ -16,7 +16,7 @@ use serde_json::{Map, Value, json};
 use url::Url;
 
 use super::body::Plain;
-use super::dialect::{Dialect, Format, Ways};
+use super::dialect::{Dialect, Format, Has, Thinking, Ways};
 use super::fault::Fault;
 use super::reach::Reach;
 use super::schema;
@@ -28,6 +28,10 @@ const API: &str = "Gemini API";
 /// The version of the interface, unless the base names it.
 const VERSION: &str = "v1beta";
 
+/// Tokens of thought that even a model takes which cannot do without
+/// (<https://ai.google.dev/gemini-api/docs/thinking>).
+const LITTLE: u32 = 128;
+
 /// Gemini's endpoint.
 pub(super) struct Gemini {
     model: String,
@@ -37,7 +41,7 @@ pub(super) struct Gemini {
 
 impl Gemini {
     pub(super) fn new(model: String, transport: Transport) -> Self {
-        Self { model, transport, ways: Ways::new(false) }
+        Self { model, transport, ways: Ways::new(Has { other_limit: false, less_thinking: true }) }
     }
 
     fn chosen(question: &Question, way: Dialect) -> Map<String, Value> {
@@ -66,6 +70,7 @@ impl Gemini {
         let text: String = said.filter_map(|part| part.get("text").and_then(Value::as_str)).collect();
         match finish {
             "STOP" | "FINISH_REASON_UNSPECIFIED" => Ok(Answer { text, ..counted }),
+            "MAX_TOKENS" if thought(answer) || text.trim().is_empty() => Err(Fault::thought_too_long(counted)),
             "MAX_TOKENS" => Ok(Answer { text, cut_off: true, ..counted }),
             "SAFETY" | "RECITATION" | "LANGUAGE" | "BLOCKLIST" | "PROHIBITED_CONTENT" | "SPII" | "IMAGE_SAFETY" => {
                 Err(Fault::held_back(finish, counted))
@@ -86,7 +91,16 @@ fn parameters(way: Dialect, question: &Question) -> Map<String, Value> {
     if way.format == Format::Schema {
         config.insert("responseSchema".into(), schema::gemini(&question.schema));
     }
+    if way.thinking == Thinking::Little {
+        config.insert("thinkingConfig".into(), json!({ "thinkingBudget": LITTLE }));
+    }
     Map::from_iter([("generationConfig".to_owned(), Value::Object(config))])
+}
+
+/// Whether the model thought before it answered.
+fn thought(answer: &Value) -> bool {
+    let tokens = answer.pointer("/usageMetadata/thoughtsTokenCount").and_then(Value::as_u64);
+    tokens.is_some_and(|n| n > 0)
 }
 
 /// Thoughts are paid for as output.

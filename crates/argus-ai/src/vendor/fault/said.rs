@@ -206,6 +206,11 @@ impl Said {
         ])
     }
 
+    /// It does not let itself be told how much to think.
+    pub(super) fn is_thinking(&self) -> bool {
+        self.mentions(&["reasoning_effort", "reasoningeffort", "thinking"])
+    }
+
     /// The name of the limit of tokens is not known there.
     pub(super) fn is_limit(&self) -> bool {
         self.mentions(&["max_tokens", "max_completion_tokens"])
