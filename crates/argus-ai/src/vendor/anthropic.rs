@@ -22,7 +22,7 @@ use super::dialect::{Dialect, Format, Has, Ways};
 use super::fault::Fault;
 use super::reach::Reach;
 use super::schema::plain;
-use super::transport::Transport;
+use super::transport::{Transport, post};
 use super::{Answer, Asked, Question, QuestionFrame, Vendor, body};
 
 /// What should be at the address.
@@ -193,7 +193,7 @@ impl Vendor for Anthropic {
     async fn ask(&self, question: &Question, reach: Reach, within: Duration) -> Asked {
         let way = self.ways.now();
         let body = body::json(&Body::new(&self.model, question, &Self::chosen(question, way)));
-        let request = Self::with_version(self.transport.post(self.transport.at("v1", &["messages"]), body));
+        let request = Self::with_version(post(self.transport.at("v1", &["messages"]), body));
         let (asked, fault) = self.transport.ask(API, request, (reach, within), |json| self.read(json)).await;
         self.ways.learn(question, way, asked, fault)
     }

@@ -20,7 +20,7 @@ use super::dialect::{Dialect, Format, Has, Thinking, Ways};
 use super::fault::Fault;
 use super::reach::Reach;
 use super::schema;
-use super::transport::Transport;
+use super::transport::{Transport, post};
 use super::{Answer, Asked, Question, Vendor, body};
 
 /// What should be at the address.
@@ -53,32 +53,32 @@ impl Gemini {
         let model = self.model.strip_prefix("models/").unwrap_or(&self.model);
         self.transport.at(VERSION, &["models", &format!("{model}:generateContent")])
     }
+}
 
-    /// Takes words and tokens out of an answer.
-    fn read(&self, answer: &Value) -> Result<Answer, Fault> {
-        let counted = counted(answer);
-        if let Some(reason) = answer.pointer("/promptFeedback/blockReason").and_then(Value::as_str) {
-            return Err(Fault::held_back(reason, counted));
+/// Takes words and tokens out of an answer.
+fn read(answer: &Value) -> Result<Answer, Fault> {
+    let counted = counted(answer);
+    if let Some(reason) = answer.pointer("/promptFeedback/blockReason").and_then(Value::as_str) {
+        return Err(Fault::held_back(reason, counted));
+    }
+    let Some(candidate) = answer.pointer("/candidates/0") else {
+        return Err(Fault::unusable("the endpoint answered without any candidate", counted));
+    };
+    let finish = candidate.get("finishReason").and_then(Value::as_str).unwrap_or("STOP");
+    let parts = candidate.pointer("/content/parts").and_then(Value::as_array).into_iter().flatten();
+    // What the model thought before it answered is marked as such.
+    let said = parts.filter(|part| part.get("thought").and_then(Value::as_bool) != Some(true));
+    let text: String = said.filter_map(|part| part.get("text").and_then(Value::as_str)).collect();
+    match finish {
+        "STOP" | "FINISH_REASON_UNSPECIFIED" => Ok(Answer { text, ..counted }),
+        "MAX_TOKENS" if thought(answer) || text.trim().is_empty() => Err(Fault::thought_too_long(counted)),
+        "MAX_TOKENS" => Ok(Answer { text, cut_off: true, ..counted }),
+        "SAFETY" | "RECITATION" | "LANGUAGE" | "BLOCKLIST" | "PROHIBITED_CONTENT" | "SPII" | "IMAGE_SAFETY" => {
+            Err(Fault::held_back(finish, counted))
         }
-        let Some(candidate) = answer.pointer("/candidates/0") else {
-            return Err(Fault::unusable("the endpoint answered without any candidate", counted));
-        };
-        let finish = candidate.get("finishReason").and_then(Value::as_str).unwrap_or("STOP");
-        let parts = candidate.pointer("/content/parts").and_then(Value::as_array).into_iter().flatten();
-        // What the model thought before it answered is marked as such.
-        let said = parts.filter(|part| part.get("thought").and_then(Value::as_bool) != Some(true));
-        let text: String = said.filter_map(|part| part.get("text").and_then(Value::as_str)).collect();
-        match finish {
-            "STOP" | "FINISH_REASON_UNSPECIFIED" => Ok(Answer { text, ..counted }),
-            "MAX_TOKENS" if thought(answer) || text.trim().is_empty() => Err(Fault::thought_too_long(counted)),
-            "MAX_TOKENS" => Ok(Answer { text, cut_off: true, ..counted }),
-            "SAFETY" | "RECITATION" | "LANGUAGE" | "BLOCKLIST" | "PROHIBITED_CONTENT" | "SPII" | "IMAGE_SAFETY" => {
-                Err(Fault::held_back(finish, counted))
-            }
-            // `OTHER` and what is not known yet: the words decide, if there are any.
-            _ if text.trim().is_empty() => Err(Fault::held_back(finish, counted)),
-            _ => Ok(Answer { text, ..counted }),
-        }
+        // `OTHER` and what is not known yet: the words decide, if there are any.
+        _ if text.trim().is_empty() => Err(Fault::held_back(finish, counted)),
+        _ => Ok(Answer { text, ..counted }),
     }
 }
 
@@ -195,8 +195,8 @@ impl Vendor for Gemini {
     async fn ask(&self, question: &Question, reach: Reach, within: Duration) -> Asked {
         let way = self.ways.now();
         let body = body::json(&Body::new(question, &Self::chosen(question, way)));
-        let request = self.transport.post(self.address(), body);
-        let (asked, fault) = self.transport.ask(API, request, (reach, within), |json| self.read(json)).await;
+        let request = post(self.address(), body);
+        let (asked, fault) = self.transport.ask(API, request, (reach, within), read).await;
         self.ways.learn(question, way, asked, fault)
     }
 

@@ -19,7 +19,7 @@ use super::dialect::{Dialect, Format, Has, Ways};
 use super::fault::Fault;
 use super::reach::Reach;
 use super::schema::plain;
-use super::transport::Transport;
+use super::transport::{Transport, post};
 use super::{Answer, Asked, Question, Vendor, body};
 
 /// What should be at the address.
@@ -51,7 +51,7 @@ impl Ollama {
     }
 
     fn post(&self, path: &str, body: Vec<u8>) -> Request {
-        self.transport.post(self.transport.at("", &["api", path]), body)
+        post(self.transport.at("", &["api", path]), body)
     }
 }
 
