@@ -77,6 +77,40 @@ impl Site {
         id_of(&self.client.post("/cameras", &fields).await.expect(201).json)
     }
 
+    /// Adds a provider of descriptions and returns it.
+    pub(crate) async fn provider(&self, fields: Value) -> Value {
+        self.client.post("/ai/providers", &fields).await.expect(201).json
+    }
+
+    /// The provider that every installation has.
+    pub(crate) async fn builtin(&self) -> Value {
+        let list = self.client.get("/ai/providers").await.expect(200).json;
+        let found = list["items"].as_array().unwrap().iter().find(|p| p["kind"] == "builtin");
+        found.unwrap_or_else(|| panic!("no built-in provider: {list}")).clone()
+    }
+
+    /// Lets nobody but those that were added describe.
+    pub(crate) async fn without_builtin(&self) {
+        let path = format!("/ai/providers/{}", id_of(&self.builtin().await));
+        self.client.put(&path, &json!({"enabled": false})).await.expect(200);
+    }
+
+    /// The receipts of an event, the newest first.
+    pub(crate) async fn receipts(&self, event: &str) -> Vec<Value> {
+        let answer = self.client.get(&format!("/events/{event}/analyses")).await.expect(200).json;
+        answer["items"].as_array().unwrap().clone()
+    }
+
+    /// A secret is in no file of the data directory, the log among them.
+    pub(crate) fn hides(&self, secret: &str) {
+        assert!(!self.server.log_text().contains(secret), "the secret is in the log");
+        for file in files(self.dir.path()) {
+            let bytes = std::fs::read(self.dir.path().join(&file)).unwrap_or_default();
+            let found = bytes.windows(secret.len()).any(|w| w == secret.as_bytes());
+            assert!(!found, "the secret lies in {}", file.display());
+        }
+    }
+
     /// The answer of `GET /cameras/{id}/status`.
     pub(crate) async fn status(&self, camera: &str) -> Value {
         self.client.get(&format!("/cameras/{camera}/status")).await.expect(200).json

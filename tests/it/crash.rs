@@ -5,7 +5,7 @@ use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use argus_tests::fake_ai::FakeAi;
+use argus_ai_sim::{AiSim, Dialect};
 use argus_tests::http::Client;
 use argus_tests::server::binary;
 use argus_tests::wait::{wait_for, wait_until};
@@ -102,10 +102,11 @@ async fn killed_while_starting(site: &Site, after: Duration) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_that_was_told_is_lost_by_kills_at_random_moments() {
-    let ai = FakeAi::start();
-    let base = ai.base_url();
-    let env = [("ARGUS_AI_BASE_URL", base.as_str()), ("ARGUS_AI_MODEL", "fake-vision"), ("ARGUS_AI_API_KEY", "sk-1")];
-    let mut site = Site::with_env(&env).await;
+    let ai = AiSim::start(Dialect::OpenAi);
+    let mut site = Site::start().await;
+    let fields =
+        json!({"kind": "openai_compatible", "model": "sim-vision", "base_url": ai.base_url(), "api_key": "sk-crash-1"});
+    site.provider(fields).await;
     let mut cameras = Vec::new();
     for (number, (period, active)) in [(4, 2), (4, 1), (5, 2), (6, 2)].into_iter().enumerate() {
         let pattern = json!({"width": 160, "height": 120, "period_s": period, "active_s": active});

@@ -1,7 +1,6 @@
 //! The helpers themselves: a test that runs against a broken camera proves nothing.
 
 mod clips;
-mod fake_ai;
 mod program;
 mod rtsp;
 mod scene;

@@ -57,15 +57,14 @@ async fn json_lines_tell_each_request_once_with_its_id_and_route() {
 async fn no_secret_is_logged_at_any_level() {
     let dir = tempfile::tempdir().unwrap();
     let key = api_key(dir.path(), "admin").await;
-    let env = [
-        ("ARGUS_LOG", "trace"),
-        ("ARGUS_AI_BASE_URL", "http://127.0.0.1:9/v1"),
-        ("ARGUS_AI_MODEL", "none"),
-        ("ARGUS_AI_API_KEY", "sk-never-to-be-logged-1"),
-    ];
+    let env = [("ARGUS_LOG", "trace")];
     let env = env.map(|(name, value)| (name.to_owned(), value.into())).to_vec();
     let server = ServerProcess::start_with(dir.path(), &ServerOptions { env, ..ServerOptions::default() }).await;
     let client = argus_tests::http::Client::new(server.origin(), &key);
+    let provider = json!({"kind": "openai_compatible", "model": "none", "base_url": "http://127.0.0.1:9/v1",
+        "api_key": "sk-never-to-be-logged-1"});
+    let provider = client.post("/ai/providers", &provider).await.expect(201).json;
+    client.post(&format!("/ai/providers/{}/test", crate::common::id_of(&provider)), &json!({})).await.expect(200);
     let camera = json!({"name": "Door", "type": "rtsp", "password": "never-logged-camera-2", "username": "viewer",
         "rtsp_url": "rtsp://127.0.0.1:9/stream"});
     client.post("/cameras", &camera).await.expect(201);
@@ -83,7 +82,7 @@ async fn no_secret_is_logged_at_any_level() {
     let request = client.anonymous().request(Method::GET, "/cameras").bearer_auth(bearer);
     client.send(request).await.expect(401);
     wait_for("the last request's line", SOON, || async {
-        (server.log_text().matches("answered").count() >= 7).then_some(())
+        (server.log_text().matches("answered").count() >= 9).then_some(())
     })
     .await;
     let mut server = server;

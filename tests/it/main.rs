@@ -7,6 +7,7 @@
 )]
 
 mod accounts;
+mod ai;
 mod common;
 mod crash;
 mod describe;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use argus_tests::server::{ServerProcess, api_key};
+use serde_json::json;
 use tokio::process::Command;
 
 use crate::common::{Site, id_of, test_camera};
@@ -78,6 +79,8 @@ const EXAMPLES: &str = "12";
 async fn schemathesis_finds_nothing() {
     let Some(tools) = tools() else { return };
     let site = Site::with_env(&[("ARGUS_LOG", "warn,argus_api::access_log=warn")]).await;
+    // Whatever it makes of providers, none outside is asked.
+    site.client.put("/system/settings", &json!({"ai": {"local_only": true}})).await.expect(200);
     let mut live = site.listen(None).await;
     let camera = site.camera(test_camera("Tried", 3, 1)).await;
     let event = id_of(&live.created(&camera).await);

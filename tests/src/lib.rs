@@ -1,6 +1,6 @@
 //! The servers and clients that the end-to-end tests of Argus run against: a real RTSP server with encoded video whose
-//! ground truth is known, a real OpenAI-compatible server with faults on demand, the `argus-server` process itself, and
-//! small HTTP and WebSocket clients.
+//! ground truth is known, the `argus-server` process itself, and small HTTP and WebSocket clients. Vendors of vision models
+//! are in `argus-ai-sim`.
 //!
 //! Everything listens on loopback, on a port that the system chose, and goes away when its value is dropped. Nothing here
 //! knows how Argus works inside; it sees what a camera, a provider and a client see. A helper that cannot do its work
@@ -28,7 +28,6 @@
 
 pub mod browser;
 pub mod clips;
-pub mod fake_ai;
 pub mod http;
 pub mod net;
 pub mod postgres;

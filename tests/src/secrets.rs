@@ -18,7 +18,6 @@ const FIELDS: &[&str] = &[
     "current_password",
     "temporary_password",
     "api_key",
-    "key",
     "token",
     "access_token",
     "ticket",
@@ -41,6 +40,8 @@ pub fn remember_json(body: &Value) {
             for (name, value) in fields {
                 match value {
                     Value::String(text) if FIELDS.contains(&name.as_str()) => remember(text),
+                    // Keys of groups in sums are none.
+                    Value::String(text) if name == "key" && text.starts_with("argus_") => remember(text),
                     Value::String(text) => remember_address(text),
                     inner => remember_json(inner),
                 }

@@ -31,17 +31,6 @@ pub enum LogFormat {
     Json,
 }
 
-/// A vision model behind an OpenAI-compatible endpoint.
-#[derive(Clone, Debug)]
-pub struct AiConfig {
-    /// Such as `http://127.0.0.1:11434/v1`.
-    pub base_url: String,
-    /// Such as `gpt-4o-mini`.
-    pub model: String,
-    /// Where the endpoint wants one.
-    pub api_key: Option<Secret>,
-}
-
 /// Everything that is configured.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -63,8 +52,6 @@ pub struct Config {
     pub http: HttpConfig,
     /// The certificate is made by the server itself, where `http` says that it lies.
     pub self_signed: bool,
-    /// Beside the built-in describer.
-    pub ai: Option<AiConfig>,
     /// Variables that begin with `ARGUS_` and mean nothing; logged once the log runs.
     pub unknown_variables: Vec<String>,
 }
@@ -117,7 +104,6 @@ impl Config {
             packet_gate: values.flag("packet_gate")?,
             http,
             self_signed,
-            ai: ai(&mut values)?,
             data_dir,
             unknown_variables: values::unknown(environment),
         })
@@ -144,16 +130,6 @@ fn tls(values: &mut Values, data_dir: &Path) -> Result<(Option<TlsFiles>, bool),
         (Some((cert, key)), _) => Ok((Some(TlsFiles { cert, key, redirect_listen }), self_signed)),
         (None, Some(given)) => Err(given.fault("needs tls.cert and tls.key, or tls.self_signed")),
         (None, None) => Ok((None, false)),
-    }
-}
-
-fn ai(values: &mut Values) -> Result<Option<AiConfig>, Failure> {
-    let given = ["ai.base_url", "ai.model", "ai.api_key"].into_iter().find_map(|name| values.place(name).cloned());
-    let api_key = values.one("ai.api_key").map(Secret::new);
-    match (values.one("ai.base_url"), values.one("ai.model"), given) {
-        (Some(base_url), Some(model), _) => Ok(Some(AiConfig { base_url, model, api_key })),
-        (None, None, None) => Ok(None),
-        _ => Err(Failure::usage("ai: base_url and model belong together; set both or neither".into())),
     }
 }
 
@@ -204,14 +180,11 @@ mod tests {
             metrics_allow = '127.0.0.1'
             database_url = 'sqlite:/x'
             tls.cert = '/c'
-            tls.redirect_listen = '127.0.0.1:80'
-            [ai]
-            base_url = 'http://h/v1'
-            model = 'm'";
+            tls.redirect_listen = '127.0.0.1:80'";
         let c = load(file, &[("ARGUS_TLS_KEY", "/k"), ("ARGUS_LOG", "")]).unwrap();
         assert_eq!((c.listen.len(), c.media_dirs.len(), c.log_format), (2, 2, LogFormat::Json));
         assert_eq!((c.packet_gate, c.http.trusted_proxies.len(), c.http.metrics_allow.len()), (true, 2, 1));
-        assert!(c.http.allows_origin("https://a.example") && c.ai.is_some() && c.log == "info" && !c.self_signed);
+        assert!(c.http.allows_origin("https://a.example") && c.log == "info" && !c.self_signed);
         let redirect_listen = Some("127.0.0.1:80".parse().unwrap());
         assert_eq!(c.http.tls, Some(TlsFiles { cert: "/c".into(), key: "/k".into(), redirect_listen }));
         let variables = [
@@ -251,7 +224,7 @@ mod tests {
             ("[tls]\nself_signed = true\nredirect_listen = '80'", 3),
             ("[tls]\nca = 'x'", 2),
             ("tls = 'x'", 1),
-            ("[ai]\nkey = 'k'", 2),
+            ("log = 'info'\n[ai]\nmodel = 'm'", 2),
             ("packet_gate = 'yes'", 1),
             ("listen = 8000", 1),
             ("listen = [8000]", 1),
@@ -267,7 +240,10 @@ mod tests {
             assert_eq!(failure.code, 2, "{bad}");
             assert!(failure.message.contains(&format!("argus.toml line {line}: ")), "{bad}: {}", failure.message);
         }
-        assert_eq!(load("[ai]\nmodel = 'm'", &[]).map(drop).unwrap_err().code, 2);
+        for old in ["[ai]\nmodel = 'm'", "ai.base_url = 'http://h/v1'", "ai = 'x'"] {
+            let failure = load(old, &[]).map(drop).unwrap_err();
+            assert!(failure.message.contains("/ai/providers"), "{}", failure.message);
+        }
         for (name, bad) in [
             ("ARGUS_PACKET_GATE", "maybe"),
             ("ARGUS_LISTEN", "127.0.0.1"),
@@ -284,16 +260,13 @@ mod tests {
 
     #[test]
     fn an_error_does_not_quote_the_line() {
-        let message = load("log = 'info'\n[ai]\napi_key = \"hunter2\n", &[]).map(drop).unwrap_err().message;
+        let message = load("log = 'info'\n\ndatabase_url = \"hunter2\n", &[]).map(drop).unwrap_err().message;
         assert!(message.contains("line 3") && !message.contains("hunter2"), "{message}");
     }
 
     #[test]
     fn secrets_do_not_show() {
-        let c = load(
-            "database_url = 'postgres://u:hunter2@h/d'",
-            &[("ARGUS_AI_BASE_URL", "http://h/v1"), ("ARGUS_AI_MODEL", "m"), ("ARGUS_AI_API_KEY", "hunter2")],
-        );
+        let c = load("database_url = 'postgres://u:hunter2@h/d'", &[]);
         assert!(!format!("{:?}", c.unwrap()).contains("hunter2"));
     }
 }

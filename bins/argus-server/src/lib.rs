@@ -84,7 +84,11 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
     let mut config = Config::load(common.config.as_deref(), common.data_dir, listen.as_deref())?;
     observe::start(&config.log, config.log_format)?;
     for name in &config.unknown_variables {
-        warn!("the environment variable {name} means nothing to this server");
+        let hint = match name.starts_with("ARGUS_AI_") {
+            true => ": providers are added with POST /api/v1/ai/providers, see docs/ai.md",
+            false => "",
+        };
+        warn!("the environment variable {name} means nothing to this server{hint}");
     }
     let runtime =
         tokio::runtime::Runtime::new().map_err(|e| Failure::running(format!("the runtime cannot be started: {e}")))?;
@@ -119,7 +123,6 @@ fn settle(config: &mut Config, dir: &Path) {
     config.data_dir = dir.to_owned();
     config.database_url = None;
     config.media_dirs = vec![dir.join("media")];
-    config.ai = None;
     config.http = argus_api::HttpConfig::default();
     config.self_signed = false;
     if config.listen.is_empty() {

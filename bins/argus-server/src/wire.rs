@@ -4,14 +4,13 @@ use std::fs::File;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use argus_ai::{BUILTIN_MODEL, Providers};
+use argus_ai::Providers;
 use argus_api::{ApiError, AppState, SignIn, Timing, self_signed};
 use argus_capture::{Feeds, FeedsConfig, GateMode};
 use argus_core::api_key::{NewApiKey, Scope};
 use argus_core::camera::{CameraFields, SourceType};
-use argus_core::ports::{CameraFeeds, Control, Describer};
-use argus_core::provider::{ProviderConfig, ProviderKind, StoredProvider};
-use argus_core::{Clock, Invalid, ProviderId, chain};
+use argus_core::ports::{CameraFeeds, Control};
+use argus_core::{Clock, Invalid, chain};
 use argus_db::{DataDir, Database, DatabaseConfig, DbError, DbUrl};
 use argus_engine::{Engine, EngineParts, LocalDisk, SystemClock};
 use object_store::ObjectStore;
@@ -19,7 +18,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::config::{AiConfig, Config};
+use crate::config::Config;
 use crate::{Failure, people, say, seal};
 
 /// A server that runs.
@@ -106,7 +105,8 @@ pub async fn serve(config: Config, demo: bool) -> Result<Running, Failure> {
         media: Arc::clone(&media),
         disk: Arc::new(LocalDisk::new(media_dir)),
         feeds,
-        describer: describer(config.ai.as_ref(), &clock)?,
+        // Whom it asks, the engine tells it from the database.
+        describer: Arc::new(Providers::new(Arc::clone(&clock))),
         clock: Arc::clone(&clock),
     })
     .await
@@ -131,12 +131,13 @@ async fn offer(
     clock: Arc<dyn Clock>,
     sign_in: SignIn,
 ) -> Result<(Vec<SocketAddr>, JoinHandle<Result<(), ApiError>>, CancellationToken), Failure> {
-    let control: Arc<dyn Control> = engine;
+    let control: Arc<dyn Control> = Arc::clone(&engine) as _;
     let shutdown = CancellationToken::new();
     let setup_token = sign_in.setup_token.clone();
     let state = AppState {
         db: db.clone(),
         control: Arc::clone(&control),
+        ai: engine,
         media,
         started_at: clock.now(),
         clock: Arc::clone(&clock),
@@ -181,44 +182,6 @@ fn feeds(config: &Config, dir: &DataDir, clock: Arc<dyn Clock>) -> Result<Arc<dy
     let feeds = Feeds::new(FeedsConfig { media_dirs: config.media_dirs.clone(), temp_dir, clock, gate })
         .map_err(|e| Failure::running(format!("video cannot be used: {}", chain(&e))))?;
     Ok(Arc::new(feeds))
-}
-
-/// The configured model first, the built-in describer when it fails.
-fn describer(ai: Option<&AiConfig>, clock: &Arc<dyn Clock>) -> Result<Arc<dyn Describer>, Failure> {
-    let now = clock.now();
-    let stored = |config| StoredProvider { id: ProviderId::new(now), created_at: now, updated_at: now, config };
-    let builtin = ProviderConfig {
-        kind: ProviderKind::Builtin,
-        name: ProviderKind::Builtin.as_str().to_owned(),
-        model: BUILTIN_MODEL.to_owned(),
-        base_url: None,
-        api_key: None,
-        enabled: true,
-        priority: 1000,
-        timeout_s: 30,
-        max_output_tokens: 400,
-        prices: None,
-        max_concurrent: 2,
-        requests_per_minute: None,
-    };
-    let providers = Providers::new(Arc::clone(clock));
-    let mut all = Vec::new();
-    if let Some(ai) = ai {
-        let config = ProviderConfig {
-            kind: ProviderKind::OpenAiCompatible,
-            name: ProviderKind::OpenAiCompatible.as_str().to_owned(),
-            model: ai.model.clone(),
-            base_url: Some(ai.base_url.clone()),
-            api_key: ai.api_key.clone(),
-            priority: 10,
-            ..builtin.clone()
-        };
-        providers.check(&config).map_err(|e| Failure::usage(format!("ai: {e}")))?;
-        all.push(stored(config));
-    }
-    all.push(stored(builtin));
-    providers.configure(&all);
-    Ok(Arc::new(providers))
 }
 
 /// The demo's camera, key and admin.

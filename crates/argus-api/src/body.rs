@@ -8,10 +8,10 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use actix_web::dev::Payload;
-use actix_web::http::header::{self, HeaderMap};
+use actix_web::http::header::{self, HeaderMap, HeaderValue};
 use actix_web::{FromRequest, HttpRequest};
 use argus_core::{Faults, Invalid};
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use deserr::{DeserializeError, Deserr, ErrorKind, IntoValue, MergeWithError, Value, ValueKind, ValuePointerRef};
 use futures_util::StreamExt as _;
 use serde_json::Value as Json;
@@ -22,15 +22,35 @@ use crate::state::shared;
 /// Largest body.
 pub(crate) const LIMIT: usize = 1024 * 1024;
 /// How much of a body that is too large is read and thrown away, so that the client hears why before it finds the
-/// connection closed.
+/// connection closed; twice the limit where that is more.
 const DRAIN: usize = 32 * 1024 * 1024;
 
 /// The body of a request, not yet read: that happens after caller and permission were checked.
 pub(crate) struct Body {
     payload: Payload,
     length: Option<usize>,
-    is_json: bool,
+    limit: usize,
+    kind: Kind,
     deadline: Duration,
+}
+
+/// What a body is said to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Kind {
+    /// JSON in UTF-8.
+    Json,
+    /// `multipart/form-data`, with the boundary in the value of its header.
+    Form(HeaderValue),
+    /// Something else, or nothing at all.
+    Other,
+}
+
+/// A body of one of two kinds.
+pub(crate) enum Large {
+    /// A JSON value.
+    Json(Json),
+    /// The parts of a form, not yet taken apart, and the `Content-Type` that tells where they end.
+    Form(Bytes, HeaderValue),
 }
 
 impl FromRequest for Body {
@@ -42,7 +62,8 @@ impl FromRequest for Body {
         ready(Ok(Self {
             payload: payload.take(),
             length,
-            is_json: is_json(req.headers()),
+            limit: LIMIT,
+            kind: kind(req.headers()),
             deadline: shared(req).state.timing.body,
         }))
     }
@@ -65,6 +86,24 @@ impl Body {
         }
     }
 
+    /// Reads a JSON value or a form, of up to `limit` bytes.
+    pub(crate) async fn large(mut self, limit: usize) -> Result<Large, ApiError> {
+        self.limit = limit;
+        // So much takes its time over a slow line.
+        self.deadline *= 4;
+        let kind = self.kind.clone();
+        let bytes = self.bytes().await?;
+        let missing = || ApiError::Malformed("the body is missing".into());
+        match kind {
+            Kind::Json => Ok(Large::Json(parse(&bytes.ok_or_else(missing)?)?)),
+            Kind::Form(boundary) => Ok(Large::Form(bytes.ok_or_else(missing)?.freeze(), boundary)),
+            Kind::Other if bytes.is_none() => Err(missing()),
+            Kind::Other => {
+                Err(ApiError::Unsupported("the body must have the media type multipart/form-data or application/json"))
+            }
+        }
+    }
+
     /// For endpoints that take no body: none and `{}` will do.
     pub(crate) async fn none(self) -> Result<(), ApiError> {
         let Some(bytes) = self.read().await? else { return Ok(()) };
@@ -77,44 +116,54 @@ impl Body {
     }
 
     /// The bytes of a body of the right size and type; `None` when there are none.
-    async fn read(mut self) -> Result<Option<BytesMut>, ApiError> {
+    async fn read(self) -> Result<Option<BytesMut>, ApiError> {
+        let is_json = self.kind == Kind::Json;
+        match self.bytes().await? {
+            Some(_) if !is_json => Err(ApiError::MediaType),
+            read => Ok(read),
+        }
+    }
+
+    /// The bytes of a body of the right size; `None` when there are none.
+    async fn bytes(mut self) -> Result<Option<BytesMut>, ApiError> {
         let late = || ApiError::Malformed("the body did not arrive in time".into());
         let read = tokio::time::timeout(self.deadline, self.collect()).await;
         let bytes = read.map_err(|_elapsed| late())??;
-        if bytes.is_empty() {
-            return Ok(None);
-        }
-        if self.is_json { Ok(Some(bytes)) } else { Err(ApiError::MediaType) }
+        Ok(if bytes.is_empty() { None } else { Some(bytes) })
     }
 
     async fn collect(&mut self) -> Result<BytesMut, ApiError> {
         let mut bytes = BytesMut::new();
         let mut seen = 0;
-        let mut large = self.length.is_some_and(|n| n > LIMIT);
+        let mut large = self.length.is_some_and(|n| n > self.limit);
         while let Some(chunk) = self.payload.next().await {
             let chunk = chunk.map_err(|e| ApiError::Malformed(format!("the body did not arrive whole: {e}")))?;
             seen += chunk.len();
-            large |= seen > LIMIT;
-            if seen > DRAIN {
+            large |= seen > self.limit;
+            if seen > DRAIN.max(self.limit * 2) {
                 break;
             }
             if !large {
                 bytes.extend_from_slice(&chunk);
             }
         }
-        if large { Err(ApiError::TooLarge { limit: LIMIT }) } else { Ok(bytes) }
+        if large { Err(ApiError::TooLarge { limit: self.limit }) } else { Ok(bytes) }
     }
 }
 
-/// Whether the body is said to be plain JSON in UTF-8.
-fn is_json(headers: &HeaderMap) -> bool {
+/// What the headers say that the body is. One that is compressed is nothing that is read here.
+fn kind(headers: &HeaderMap) -> Kind {
     let coded = headers.get(header::CONTENT_ENCODING).is_some_and(|v| !v.as_bytes().eq_ignore_ascii_case(b"identity"));
-    let Some(Ok(value)) = headers.get(header::CONTENT_TYPE).map(|v| v.to_str()) else { return false };
+    let Some(given) = headers.get(header::CONTENT_TYPE).filter(|_| !coded) else { return Kind::Other };
+    let Ok(value) = given.to_str() else { return Kind::Other };
     let mut parts = value.split(';').map(str::trim);
     let essence = parts.next().unwrap_or_default();
+    if essence.eq_ignore_ascii_case("multipart/form-data") {
+        return Kind::Form(given.clone());
+    }
     let charset = parts.find_map(|p| p.get(..8).filter(|n| n.eq_ignore_ascii_case("charset=")).and(p.get(8..)));
     let is_utf8 = charset.is_none_or(|c| c.trim_matches('"').eq_ignore_ascii_case("utf-8"));
-    !coded && essence.eq_ignore_ascii_case("application/json") && is_utf8
+    if essence.eq_ignore_ascii_case("application/json") && is_utf8 { Kind::Json } else { Kind::Other }
 }
 
 pub(crate) fn parse(bytes: &[u8]) -> Result<Json, ApiError> {
@@ -388,7 +437,6 @@ pub(crate) use text_fields;
 
 #[cfg(test)]
 mod tests {
-    use actix_web::http::header::HeaderValue;
     use serde_json::json;
 
     use super::*;
@@ -452,7 +500,7 @@ mod tests {
         let check = |value: &str, expected: bool| {
             let mut headers = HeaderMap::new();
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_str(value).unwrap());
-            assert_eq!(is_json(&headers), expected, "{value}");
+            assert_eq!(kind(&headers) == Kind::Json, expected, "{value}");
         };
         check("application/json", true);
         check("Application/JSON; charset=UTF-8", true);

@@ -47,6 +47,12 @@ pub enum ApiError {
     /// The body is not JSON.
     #[error("the body must have the media type application/json")]
     MediaType,
+    /// The body, or the picture in it, is of a kind that is not taken here.
+    #[error("{0}")]
+    Unsupported(&'static str),
+    /// The picture in the body is too large.
+    #[error("{0}")]
+    Oversized(&'static str),
     /// The wanted bytes lie outside the file.
     #[error("the range lies outside the {size} bytes of the file")]
     Range {
@@ -123,11 +129,13 @@ pub enum ApiError {
 impl Classify for ApiError {
     fn class(&self) -> ErrorClass {
         match self {
-            Self::Malformed(_) | Self::MediaType | Self::UpgradeRequired => ErrorClass::Malformed,
+            Self::Malformed(_) | Self::MediaType | Self::Unsupported(_) | Self::UpgradeRequired => {
+                ErrorClass::Malformed
+            }
             Self::Unauthenticated(_) => ErrorClass::Unauthenticated,
             Self::Forbidden(_) => ErrorClass::Forbidden,
             Self::NotFound(_) | Self::MethodNotAllowed { .. } => ErrorClass::NotFound,
-            Self::TooLarge { .. } => ErrorClass::TooLarge,
+            Self::TooLarge { .. } | Self::Oversized(_) => ErrorClass::TooLarge,
             Self::Invalid(_) | Self::Range { .. } => ErrorClass::Invalid,
             Self::RateLimited { .. } => ErrorClass::RateLimited,
             Self::Control(e) => e.class(),
@@ -200,7 +208,7 @@ impl ResponseError for ApiError {
     fn status_code(&self) -> StatusCode {
         match self {
             Self::MethodNotAllowed { .. } => StatusCode::METHOD_NOT_ALLOWED,
-            Self::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::MediaType | Self::Unsupported(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Range { .. } => StatusCode::RANGE_NOT_SATISFIABLE,
             Self::UpgradeRequired => StatusCode::UPGRADE_REQUIRED,
             other => status_of(other.class()),

@@ -1,9 +1,11 @@
 //! Events and their media (contract 8).
 
 mod csv;
+mod difference;
 mod export;
 mod filter;
 mod reanalyse;
+mod reproduce;
 mod stats;
 
 use actix_web::web::{Data, Json};
@@ -25,10 +27,13 @@ use crate::paths;
 use crate::query::Query;
 use crate::state::Shared;
 
+pub use difference::{Change, Words};
 pub(crate) use export::{__path_export, export};
 pub(crate) use filter::{EventQuery, SortQuery};
 pub(crate) use reanalyse::{__path_reanalyse, reanalyse};
 pub use reanalyse::{QueuedStatus, ReanalysisQueued};
+pub(crate) use reproduce::{__path_reproduce, reproduce};
+pub use reproduce::{AnswerView, ReproductionView};
 pub(crate) use stats::{__path_stats, stats};
 pub use stats::{EventStatsView, TimeRange};
 

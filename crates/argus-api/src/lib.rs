@@ -20,6 +20,7 @@ mod access;
 mod access_log;
 pub mod account;
 mod activity;
+pub mod ai;
 pub mod api_keys;
 mod attempts;
 pub mod auth;

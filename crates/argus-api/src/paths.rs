@@ -46,6 +46,24 @@ api! {
     EVENT_CLIP = "/events/{id}/clip";
     /// The receipts of its descriptions.
     EVENT_ANALYSES = "/events/{id}/analyses";
+    /// Sends the request of one of them again.
+    EVENT_REPRODUCE = "/events/{id}/analyses/{analysis_id}/reproduce";
+    /// Providers of descriptions.
+    AI_PROVIDERS = "/ai/providers";
+    /// One provider.
+    AI_PROVIDER = "/ai/providers/{id}";
+    /// Its try with a built-in picture.
+    AI_PROVIDER_TEST = "/ai/providers/{id}/test";
+    /// Describes a picture that is sent.
+    AI_DESCRIBE = "/ai/describe";
+    /// Calls, tokens, money, budgets.
+    AI_USAGE = "/ai/usage";
+    /// What each kind of provider needs and can do.
+    AI_CAPABILITIES = "/ai/capabilities";
+    /// What left the machine on a day.
+    AI_EGRESS = "/ai/egress";
+    /// The days on which something did.
+    AI_EGRESS_DAYS = "/ai/egress/days";
     /// Whether the first user is still missing.
     SETUP_STATUS = "/auth/setup-status";
     /// Makes the first user.

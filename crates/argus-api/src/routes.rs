@@ -10,7 +10,7 @@ use actix_web::{FromRequest, HttpRequest, HttpResponse, Resource, Responder};
 use crate::error::ApiError;
 use crate::state::shared;
 use crate::{
-    account, api_keys, cameras, docs, events, health, journal, metrics, openapi, paths, settings, sign_in, ssl,
+    account, ai, api_keys, cameras, docs, events, health, journal, metrics, openapi, paths, settings, sign_in, ssl,
     storage, users, ws,
 };
 
@@ -33,6 +33,19 @@ pub(crate) fn configure(config: &mut ServiceConfig) {
     Route::at(paths::EVENT_FRAME).get(events::frame).register(config);
     Route::at(paths::EVENT_CLIP).get(events::clip).register(config);
     Route::at(paths::EVENT_ANALYSES).get(events::analyses).register(config);
+    Route::at(paths::EVENT_REPRODUCE).post(events::reproduce).register(config);
+    Route::at(paths::AI_PROVIDERS).get(ai::providers::list).post(ai::providers::create).register(config);
+    Route::at(paths::AI_PROVIDER)
+        .get(ai::providers::get)
+        .put(ai::providers::update)
+        .delete(ai::providers::delete)
+        .register(config);
+    Route::at(paths::AI_PROVIDER_TEST).post(ai::providers::test).register(config);
+    Route::at(paths::AI_DESCRIBE).post(ai::describe::describe).register(config);
+    Route::at(paths::AI_USAGE).get(ai::usage::usage).register(config);
+    Route::at(paths::AI_EGRESS).get(ai::egress::list).register(config);
+    Route::at(paths::AI_EGRESS_DAYS).get(ai::egress::days).register(config);
+    Route::at(paths::AI_CAPABILITIES).get(ai::capabilities::capabilities).register(config);
     Route::at(paths::API_KEYS).get(api_keys::list).post(api_keys::create).register(config);
     Route::at(paths::API_KEY).get(api_keys::get).delete(api_keys::revoke).register(config);
     Route::at(paths::API_KEY_USAGE).get(api_keys::usage).register(config);

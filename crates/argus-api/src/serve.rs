@@ -15,6 +15,7 @@ use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data, ServiceConfig};
 use argus_core::chain;
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_rustls::TlsAcceptor;
 
@@ -37,6 +38,9 @@ const ENDED_EVERY: Duration = Duration::from_secs(600);
 const WORKERS: usize = 4;
 /// How long a client may take to agree on a cipher.
 const HANDSHAKE: Duration = Duration::from_secs(5);
+
+/// Pictures to be described that may be in memory at once: each is up to 32 MiB as it comes, and 200 MB decoded.
+const PICTURES: usize = 4;
 
 /// Where it listens when nothing is said.
 const PORT: u16 = 8000;
@@ -131,6 +135,7 @@ impl Bound {
         let (shutdown, timing) = (self.state.shutdown.clone(), self.state.timing);
         let shared = Data::new(Shared {
             accounts: Accounts::new(&self.state.sign_in),
+            pictures: Semaphore::new(PICTURES),
             state: self.state,
             limiter: Limiter::new(timing.window),
             usage: Usage::default(),

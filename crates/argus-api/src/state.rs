@@ -7,10 +7,11 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use actix_web::{HttpRequest, web};
-use argus_core::ports::{Control, ControlError};
+use argus_core::ports::{AiControl, Control, ControlError};
 use argus_core::{Clock, Secret, Timestamp};
 use argus_db::{Database, TokenKey};
 use object_store::ObjectStore;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
@@ -35,6 +36,8 @@ pub struct AppState {
     pub db: Database,
     /// The running system.
     pub control: Arc<dyn Control>,
+    /// The same, for providers of descriptions.
+    pub ai: Arc<dyn AiControl>,
     /// Pictures and clips.
     pub media: Arc<dyn ObjectStore>,
     /// Tells the time.
@@ -127,6 +130,8 @@ pub(crate) struct Shared {
     /// The runtime of [`Bound::run`](crate::Bound::run), where the running system lives.
     pub(crate) runtime: tokio::runtime::Handle,
     pub(crate) accounts: Accounts,
+    /// Pictures that may be in memory at once, each with its body.
+    pub(crate) pictures: Semaphore,
 }
 
 /// What signing in keeps between requests.
@@ -167,6 +172,17 @@ impl Shared {
         T: Send + 'static,
     {
         let call = call(Arc::clone(&self.state.control));
+        self.finish(async move { Ok(call.await?) }).await
+    }
+
+    /// The same as [`control`](Self::control), for providers of descriptions.
+    pub(crate) async fn ai<T, F, Fut>(&self, call: F) -> Result<T, ApiError>
+    where
+        F: FnOnce(Arc<dyn AiControl>) -> Fut,
+        Fut: Future<Output = Result<T, ControlError>> + Send + 'static,
+        T: Send + 'static,
+    {
+        let call = call(Arc::clone(&self.state.ai));
         self.finish(async move { Ok(call.await?) }).await
     }
 

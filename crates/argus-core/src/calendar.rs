@@ -3,6 +3,7 @@
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
+use crate::budget::Period;
 use crate::{Invalid, Timestamp};
 
 /// A time zone of the IANA database.
@@ -45,6 +46,25 @@ impl Calendar {
         let local = self.zone.to_datetime(at.to_jiff());
         LocalHour { date: local.date(), hour: local.hour().cast_unsigned() }
     }
+
+    /// The day of a date in the form `2025-12-23`.
+    ///
+    /// # Errors
+    /// When there is no such date.
+    pub fn day(&self, date: &str) -> Result<Period, Invalid> {
+        let bad = || Invalid::new("date", "is no date, such as 2025-12-23");
+        let first: Date = date.parse().map_err(|_no_date| bad())?;
+        // Other spellings are understood too, but one day has one name.
+        if first.to_string() != date {
+            return Err(bad());
+        }
+        let start = |day: Date| {
+            let zoned = day.to_zoned_datetime(self.zone.clone()).map_err(|_outside| bad())?;
+            Ok(Timestamp::from_micros(zoned.timestamp().as_microsecond()))
+        };
+        let next = first.tomorrow().map_err(|_outside| bad())?;
+        Ok(Period { start: start(first)?, end: start(next)? })
+    }
 }
 
 #[cfg(test)]
@@ -73,5 +93,22 @@ mod tests {
             assert!(Calendar::named(bad).is_err(), "{bad:?}");
         }
         assert_eq!(Calendar::named("Europe/Berlin").unwrap().name(), "Europe/Berlin");
+    }
+
+    #[test]
+    fn a_day_begins_and_ends_where_people_live() {
+        let day = |zone: &str, date: &str| {
+            let day = Calendar::named(zone).unwrap().day(date).ok()?;
+            Some((day.start.to_string(), day.end.to_string()))
+        };
+        let span = |start: &str, end: &str| Some((start.to_owned(), end.to_owned()));
+        let check = |zone, date, expected| assert_eq!(day(zone, date), expected, "{zone} {date}");
+        check("UTC", "2024-02-29", span("2024-02-29T00:00:00.000Z", "2024-03-01T00:00:00.000Z"));
+        check("Europe/Berlin", "2025-03-30", span("2025-03-29T23:00:00.000Z", "2025-03-30T22:00:00.000Z"));
+        // Clocks went from 0:00 to 1:00.
+        check("America/Asuncion", "2023-10-01", span("2023-10-01T04:00:00.000Z", "2023-10-02T03:00:00.000Z"));
+        for bad in ["2025-02-29", "2025-1-1", "20250101", "2025-01-01T00:00", " 2025-01-01", "", "9999-12-31"] {
+            check("UTC", bad, None);
+        }
     }
 }

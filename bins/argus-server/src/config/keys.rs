@@ -166,30 +166,6 @@ pub const KEYS: &[Key] = &[
         default: "none",
         meaning: "who may read `/metrics` without credentials",
     },
-    Key {
-        name: "ai.base_url",
-        option: "",
-        kind: Kind::Text,
-        form: "URL",
-        default: "none",
-        meaning: "an OpenAI-compatible endpoint with a vision model, such as `http://127.0.0.1:11434/v1`",
-    },
-    Key {
-        name: "ai.model",
-        option: "",
-        kind: Kind::Text,
-        form: "text",
-        default: "none",
-        meaning: "its model; together with `ai.base_url`",
-    },
-    Key {
-        name: "ai.api_key",
-        option: "",
-        kind: Kind::Secret,
-        form: "text",
-        default: "none",
-        meaning: "its key, where it wants one",
-    },
 ];
 
 /// The table of `docs/config.md`.

@@ -85,7 +85,7 @@ impl Values {
                 (None, DeValue::Table(below)) if KEYS.iter().any(|k| k.name.starts_with(&inner)) => {
                     self.walk(file, &name, below)?;
                 }
-                (None, _) => return Err(file.fault(at, &name, "is not known: see docs/config.md for the keys")),
+                (None, _) => return Err(file.fault(at, &name, unknown_key(&name))),
             }
         }
         Ok(())
@@ -136,6 +136,15 @@ impl Values {
     /// Where a key was set, for faults that concern several.
     pub(crate) fn place(&self, name: &str) -> Option<&Given> {
         self.0.get(name)
+    }
+}
+
+/// What is told of a key that means nothing. Those of the one provider that could once be set up here are told more.
+fn unknown_key(name: &str) -> &'static str {
+    if name == "ai" || name.starts_with("ai.") {
+        "is not known: providers are added with POST /api/v1/ai/providers, see docs/ai.md"
+    } else {
+        "is not known: see docs/config.md for the keys"
     }
 }
 

@@ -1,6 +1,7 @@
 //! Every vendor against a fake that speaks as it does.
 
 mod faults;
+mod litellm;
 mod local;
 mod secrets;
 mod tls;

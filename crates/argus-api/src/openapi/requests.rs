@@ -88,6 +88,10 @@ pub(super) fn example(operation: &mut Operation, samples: &Samples) {
     let Some(RefOr::T(body)) = &mut operation.request_body else { return };
     for (kind, content) in &mut body.content {
         let RefOr::T(content) = content else { continue };
+        if kind == "multipart/form-data" {
+            content.example =
+                Some(json!({"image": "(the bytes of a JPEG file)", "prompt": "What stands at the door?"}));
+        }
         if kind != "application/json" || content.example.is_some() || !content.examples.is_empty() {
             continue;
         }
@@ -95,6 +99,10 @@ pub(super) fn example(operation: &mut Operation, samples: &Samples) {
         content.example = written.clone().or_else(|| Some(samples.required(&schema?)));
     }
 }
+
+/// A PNG of 2 × 2 pixels.
+const SQUARE: &str =
+    "iVBORw0KGgoAAAANSUhEUgAAAAIAAAACCAIAAAD91JpzAAAAEElEQVR4nGM4IScHRAwQCgAfJgQRoo8irwAAAABJRU5ErkJggg==";
 
 /// Examples where the required fields alone would not do, or would show nothing.
 fn written(operation: &str) -> Option<Value> {
@@ -120,6 +128,16 @@ fn written(operation: &str) -> Option<Value> {
             "current_password": "a long pass phrase",
             "new_password": "another long pass phrase"
         }),
+        "create_ai_provider" => json!({
+            "kind": "ollama",
+            "name": "Cellar",
+            "model": "llava",
+            "base_url": "http://127.0.0.1:11434",
+            "enabled": false
+        }),
+        "update_ai_provider" => json!({"timeout_s": 60, "requests_per_minute": 30}),
+        // A red square.
+        "describe_picture" => json!({"image": format!("data:image/png;base64,{SQUARE}")}),
         "reanalyse_event" => json!({"analysis_mode": "multi_frame"}),
         _ => return None,
     })

@@ -10,11 +10,15 @@ mod auth;
 #[cfg(test)]
 mod bodies;
 #[cfg(test)]
+mod calls;
+#[cfg(test)]
 mod cameras;
 #[cfg(test)]
 mod cors;
 #[cfg(test)]
 mod csrf;
+#[cfg(test)]
+mod describe;
 #[cfg(test)]
 mod docs;
 #[cfg(test)]
@@ -36,11 +40,17 @@ mod outer;
 #[cfg(test)]
 mod people;
 #[cfg(test)]
+mod providers;
+#[cfg(test)]
+mod providers_book;
+#[cfg(test)]
 mod proxies;
 #[cfg(test)]
 mod rate;
 #[cfg(test)]
 mod reanalyse;
+#[cfg(test)]
+mod reproduce;
 #[cfg(test)]
 mod sessions;
 #[cfg(test)]

@@ -13,7 +13,9 @@ use argus_core::describe::{Reanalysed, Reanalysis};
 use argus_core::event::{DetectionType, Event, NewEvent};
 use argus_core::figures::Figures;
 use argus_core::journal::DeleteReason;
-use argus_core::ports::{CameraEdit, ComponentHealth, ComponentStatus, Control, ControlError, Health, Probe, Still};
+use argus_core::ports::{
+    AiControl, CameraEdit, ComponentHealth, ComponentStatus, Control, ControlError, Health, Probe, Still,
+};
 use argus_core::settings::{Settings, StoredSettings};
 use argus_core::status::{CameraLive, CameraState, CameraStatus};
 use argus_core::{
@@ -29,6 +31,8 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_util::sync::CancellationToken;
+
+use crate::providers_book::Providers;
 
 /// With it the first user is made.
 pub(crate) const SETUP_TOKEN: &str = "the-setup-token";
@@ -206,6 +210,7 @@ pub(crate) struct Server {
     pub(crate) db: Database,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) control: Arc<Books>,
+    pub(crate) ai: Arc<Providers>,
     pub(crate) admin: String,
     pub(crate) shutdown: CancellationToken,
     media: Arc<LocalFileSystem>,
@@ -310,12 +315,14 @@ impl Server {
             reanalysed: Mutex::default(),
             figures: Mutex::default(),
         });
+        let ai = Arc::new(Providers::new(Arc::clone(&clock)));
         std::fs::create_dir(folder.path().join("media")).unwrap();
         let media = Arc::new(LocalFileSystem::new_with_prefix(folder.path().join("media")).unwrap());
         let shutdown = CancellationToken::new();
         let state = AppState {
             db: db.clone(),
             control: Arc::clone(&control) as Arc<dyn Control>,
+            ai: Arc::clone(&ai) as Arc<dyn AiControl>,
             media: Arc::clone(&media) as Arc<dyn object_store::ObjectStore>,
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             version: "1.2.3".into(),
@@ -340,6 +347,7 @@ impl Server {
             db,
             clock,
             control,
+            ai,
             admin: String::new(),
             shutdown,
             media,

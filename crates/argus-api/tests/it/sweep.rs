@@ -31,7 +31,7 @@ async fn operations(server: &Server) -> Vec<Operation> {
             if operation.is_object() {
                 let permission = operation["x-permission"].as_str().expect("every operation names its permission");
                 // Ids that exist nowhere.
-                let path = path.replace("{id}", NOWHERE).replace("{index}", "0");
+                let path = path.replace("{id}", NOWHERE).replace("{analysis_id}", NOWHERE).replace("{index}", "0");
                 found.push(Operation { method, path, permission: permission.to_owned() });
             }
         }

@@ -1,0 +1,19 @@
+//! AI (contract 11): providers, pictures that somebody sends, what calls came to, and what left the machine.
+
+pub(crate) mod capabilities;
+pub(crate) mod describe;
+pub(crate) mod egress;
+mod form;
+mod picture;
+pub(crate) mod providers;
+mod request;
+mod sent;
+pub(crate) mod usage;
+mod view;
+
+pub use capabilities::CapabilitiesView;
+pub use describe::{DescriptionView, TokensView};
+pub use egress::{EgressDays, EgressView};
+pub use sent::{SentCall, SentPicture};
+pub use usage::UsageView;
+pub use view::ProviderView;
