@@ -27,6 +27,7 @@ pub mod fixtures;
 pub mod frame;
 mod happening;
 mod journal;
+mod jpeg;
 mod log;
 pub mod media;
 mod model;

@@ -1,12 +1,13 @@
 //! Pictures and clips that say which moment they show.
 //!
-//! A JPEG carries it twice: as a comment segment, and as a field of 8 × 8 light and dark cells that survives recoding (48
+//! A JPEG carries it twice: as a comment segment, and as a field of 8 × 8 light and dark cells that survives recoding (from 64 × 64 pixels on; 48
 //! bits of the time in milliseconds since 1970, 16 bits of a sum over it and the camera; most significant first). A clip
 //! carries it in the creation time of its `mvhd` box, and in full in a `free` box at its end.
 
-use image::codecs::jpeg::JpegEncoder;
 use image::codecs::png::PngEncoder;
 use image::{ExtendedColorType, ImageEncoder as _};
+
+use crate::jpeg;
 
 const MARK: &str = "protect-sim";
 const LIGHT: u8 = 220;
@@ -81,27 +82,11 @@ pub fn read_clip(mp4: &[u8]) -> Option<ClipShown> {
 /// A picture of a moment.
 pub(crate) fn picture(shown: &Shown, (width, height): (u32, u32)) -> Vec<u8> {
     let bits = cells(&shown.camera, shown.at_ms);
-    let across = |n: u32, whole: u32| (n * 8 / whole.max(1)).min(7);
-    let mut pixels = Vec::with_capacity(usize::try_from(width * height).unwrap_or(0));
-    for y in 0..height {
-        for x in 0..width {
-            let cell = across(y, height) * 8 + across(x, width);
-            pixels.push(if (bits >> (63 - cell)) & 1 == 1 { LIGHT } else { DARK });
-        }
-    }
-    let mut jpeg = Vec::new();
-    if JpegEncoder::new_with_quality(&mut jpeg, 60).encode(&pixels, width, height, ExtendedColorType::L8).is_err() {
-        return Vec::new();
-    }
-    // The comment goes right behind the start marker.
-    let text = format!("{MARK} {} {} {}", shown.kind, shown.camera, shown.at_ms);
-    let length = u16::try_from(text.len() + 2).unwrap_or(2).to_be_bytes();
-    let rest = jpeg.split_off(2.min(jpeg.len()));
-    jpeg.extend([0xff, 0xfe]);
-    jpeg.extend(length);
-    jpeg.extend(text.into_bytes());
-    jpeg.extend(rest);
-    jpeg
+    let cell = |n: u32, whole: u32| (n * 8 / whole.max(1)).min(7);
+    let comment = format!("{MARK} {} {} {}", shown.kind, shown.camera, shown.at_ms);
+    jpeg::encode((width, height), &comment, |x, y| {
+        if (bits >> (63 - (cell(y, height) * 8 + cell(x, width)))) & 1 == 1 { LIGHT } else { DARK }
+    })
 }
 
 /// A picture without a moment, for heat maps.
@@ -179,7 +164,7 @@ mod tests {
     #[test]
     fn a_picture_says_what_it_shows() {
         let shown = Shown { kind: "snapshot".into(), camera: "1c9a2db4".into(), at_ms: 1_785_563_290_740 };
-        for size in [(640, 360), (320, 180), (97, 53)] {
+        for size in [(640, 360), (320, 180), (97, 64)] {
             let jpeg = picture(&shown, size);
             assert_eq!(read_picture(&jpeg), Some(shown.clone()));
             assert_eq!(read_cells(&jpeg, "1c9a2db4"), Some(shown.at_ms));

@@ -129,7 +129,7 @@ fn size(console: &Console, asked: &Asked) -> (u32, u32) {
         (None, Some(height)) => (height.saturating_mul(16) / 9, height),
         (Some(width), Some(height)) => (width, height),
     };
-    (width.clamp(16, LARGEST.0), height.clamp(16, LARGEST.1))
+    (width.clamp(64, LARGEST.0), height.clamp(64, LARGEST.1))
 }
 
 fn snapshot(console: &Console, asked: &Asked, session: &Session, id: &str, kind: &str) -> Reply {
