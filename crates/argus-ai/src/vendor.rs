@@ -98,8 +98,8 @@ pub(crate) struct Asked {
     pub(crate) bytes_received: u64,
     /// From sending to the first byte of the answer.
     pub(crate) first_byte: Option<Duration>,
-    /// The endpoint refused a way of asking, not the question: asked once more, the same question goes out in a simpler
-    /// way, which is remembered. Never more than four times for a vendor's life.
+    /// The endpoint refused a way of asking, not the question, or the model's thoughts left no room for an answer: asked
+    /// once more, the same question goes out in another way, which is remembered. Never more than five times in a row.
     pub(crate) ask_again: bool,
 }
 

@@ -114,6 +114,7 @@ impl Error {
 pub(crate) enum End {
     Whole,
     CutOff,
+    Thought,
     Refusal,
     Empty,
 }

@@ -37,6 +37,9 @@ pub enum Fault {
     Refusal,
     /// The answer broke off at the limit of its length.
     CutOff,
+    /// The answer broke off at the limit of its length while the model still thought; with Anthropic and Ollama, which are
+    /// not asked to think, as [`Fault::CutOff`].
+    ThoughtTooLong,
     /// A success whose answer has no words.
     EmptyContent,
     /// Words without the form that was asked for.

@@ -195,6 +195,7 @@ fn failed(fault: &Fault, asked: &Request, words: &str, speaks: &dyn Speaks, sett
         Fault::ErrorInSuccess => Reply::json(200, &speaks.error_in_success()),
         Fault::Refusal => answer(End::Refusal),
         Fault::CutOff => answer(End::CutOff),
+        Fault::ThoughtTooLong => answer(End::Thought),
         Fault::EmptyContent => answer(End::Empty),
         Fault::NotStructured => {
             Reply::json(200, &speaks.answer(asked, "I see a person in front of a door.", End::Whole, settings))

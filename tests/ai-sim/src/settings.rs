@@ -20,6 +20,8 @@ pub enum Lack {
     MaxCompletionTokens,
     /// `max_tokens`.
     MaxTokens,
+    /// Being told how much to think.
+    Thinking,
     /// Pictures.
     Vision,
     /// A key: it takes requests without one, as servers at home do.

@@ -18,11 +18,11 @@ use serde_json::{Map, Value, json};
 use url::Url;
 
 use super::body::Plain;
-use super::dialect::{Dialect, Format, Ways};
+use super::dialect::{Dialect, Format, Has, Ways};
 use super::fault::Fault;
 use super::reach::Reach;
 use super::schema::plain;
-use super::transport::Transport;
+use super::transport::{Transport, post};
 use super::{Answer, Asked, Question, QuestionFrame, Vendor, body};
 
 /// What should be at the address.
@@ -41,7 +41,7 @@ pub(super) struct Anthropic {
 
 impl Anthropic {
     pub(super) fn new(model: String, transport: Transport) -> Self {
-        Self { model, transport, ways: Ways::default() }
+        Self { model, transport, ways: Ways::new(Has::default()) }
     }
 
     fn chosen(question: &Question, way: Dialect) -> Map<String, Value> {
@@ -49,7 +49,7 @@ impl Anthropic {
     }
 
     /// Takes words and tokens out of a message.
-    fn read(&self, message: &Value) -> Result<Answer, Fault> {
+    pub(super) fn read(&self, message: &Value) -> Result<Answer, Fault> {
         let counted = counted(message);
         let Some(blocks) = message.get("content").and_then(Value::as_array) else {
             return Err(Fault::unusable("the endpoint answered without any content", counted));
@@ -193,7 +193,7 @@ impl Vendor for Anthropic {
     async fn ask(&self, question: &Question, reach: Reach, within: Duration) -> Asked {
         let way = self.ways.now();
         let body = body::json(&Body::new(&self.model, question, &Self::chosen(question, way)));
-        let request = Self::with_version(self.transport.post(self.transport.at("v1", &["messages"]), body));
+        let request = Self::with_version(post(self.transport.at("v1", &["messages"]), body));
         let (asked, fault) = self.transport.ask(API, request, (reach, within), |json| self.read(json)).await;
         self.ways.learn(question, way, asked, fault)
     }

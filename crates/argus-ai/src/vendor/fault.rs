@@ -43,11 +43,22 @@ pub(super) struct Fault {
     pub(super) refused_format: bool,
     /// The endpoint does not know this name of the limit of tokens.
     pub(super) refused_limit: bool,
+    /// The endpoint does not let itself be told how much to think.
+    pub(super) refused_thinking: bool,
+    /// What the model thought left no room for its answer.
+    pub(super) thought_too_long: bool,
 }
 
 impl Fault {
     pub(super) fn of(kind: DescribeFailure, message: impl Into<String>) -> Self {
-        Self { error: failure(kind, message), spent: None, refused_format: false, refused_limit: false }
+        Self {
+            error: failure(kind, message),
+            spent: None,
+            refused_format: false,
+            refused_limit: false,
+            refused_thinking: false,
+            thought_too_long: false,
+        }
     }
 
     /// The model answered that it does not answer.
@@ -59,10 +70,16 @@ impl Fault {
     }
 
     /// A filter of the provider took the answer away, or never let the question through.
-    pub(super) fn held_back(reason: &str, spent: Answer) -> Self {
-        let reason = one_line(reason, 60);
+    pub(super) fn held_back(reason: &str, scrub: &Scrub, spent: Answer) -> Self {
+        let reason = one_line(&scrub.clean(reason), 60);
         let message = format!("the provider's content filter held the answer back ({reason})");
         Self { spent: Some(spent), ..Self::of(DescribeFailure::InvalidAnswer, message) }
+    }
+
+    /// The limit was reached while the model still thought.
+    pub(super) fn thought_too_long(spent: Answer) -> Self {
+        let message = "the model's thoughts used up max_output_tokens before it had answered";
+        Self { thought_too_long: true, ..Self::unusable(message, spent) }
     }
 
     /// A whole answer without words.
@@ -117,15 +134,18 @@ fn meaning(api: &str, status: u16, said: &Said, scrub: &Scrub) -> Fault {
         503 | 529 => told(ServerError, "the provider is overloaded"),
         500.. if said.is_overload() => told(ServerError, "the provider is overloaded"),
         500.. => told(ServerError, "the provider failed"),
+        400 | 422 if said.is_context() => told(InvalidAnswer, "the request is longer than the model takes"),
+        // Before the model: what says that a model does not know a parameter is about the parameter.
+        400 | 422 if said.is_format() || said.is_limit() || said.is_thinking() => Fault {
+            refused_format: said.is_format(),
+            refused_limit: said.is_limit(),
+            refused_thinking: said.is_thinking(),
+            ..told(InvalidAnswer, "the endpoint refuses the request")
+        },
         _ if said.is_model() => told(ModelNotFound, "there is no such model"),
         404 | 405 => told(InvalidAnswer, &format!("there is no {api} at this base_url")),
         413 => told(InvalidAnswer, "the request is too large"),
-        _ if said.is_context() => told(InvalidAnswer, "the request is longer than the model takes"),
-        _ => Fault {
-            refused_format: said.is_format(),
-            refused_limit: said.is_limit(),
-            ..told(InvalidAnswer, "the endpoint refuses the request")
-        },
+        _ => told(InvalidAnswer, "the endpoint refuses the request"),
     }
 }
 
@@ -166,6 +186,11 @@ mod tests {
         check(404, r#"{"error":{"message":"The model `x` does not exist","code":"model_not_found"}}"#, ModelNotFound);
         check(404, r#"{"object":"error","message":"The model `x` does not exist.","code":404}"#, ModelNotFound);
         check(400, r#"{"error":{"message":"x is not a valid model ID","code":400}}"#, ModelNotFound);
+        check(
+            400,
+            r#"{"error":{"message":"/chat/completions: Invalid model name passed in model=x. Call `/v1/models`"}}"#,
+            ModelNotFound,
+        );
         check(404, "<html>not here</html>", InvalidAnswer);
         check(404, "", InvalidAnswer);
         check(408, "", Timeout);
@@ -356,6 +381,13 @@ mod tests {
             400,
             r#"{"error":"json: cannot unmarshal object into Go struct field ChatRequest.format of type string"}"#,
             true,
+            false,
+        );
+        check(400, r#"{"error":{"message":"Unknown parameter 'response_format' for this model"}}"#, true, false);
+        check(
+            400,
+            r#"{"error":{"message":"max_tokens: 9000 > 8192, which is the maximum for this model"}}"#,
+            false,
             false,
         );
         check(400, r#"{"error":{"message":"bad picture"}}"#, false, false);

@@ -16,17 +16,21 @@ use serde_json::{Map, Value, json};
 use url::Url;
 
 use super::body::Plain;
-use super::dialect::{Dialect, Format, Ways};
+use super::dialect::{Dialect, Format, Has, Thinking, Ways};
 use super::fault::Fault;
 use super::reach::Reach;
 use super::schema;
-use super::transport::Transport;
+use super::transport::{Transport, post};
 use super::{Answer, Asked, Question, Vendor, body};
 
 /// What should be at the address.
 const API: &str = "Gemini API";
 /// The version of the interface, unless the base names it.
 const VERSION: &str = "v1beta";
+
+/// Tokens of thought that even a model takes which cannot do without
+/// (<https://ai.google.dev/gemini-api/docs/thinking>).
+const LITTLE: u32 = 128;
 
 /// Gemini's endpoint.
 pub(super) struct Gemini {
@@ -37,7 +41,7 @@ pub(super) struct Gemini {
 
 impl Gemini {
     pub(super) fn new(model: String, transport: Transport) -> Self {
-        Self { model, transport, ways: Ways::default() }
+        Self { model, transport, ways: Ways::new(Has { other_limit: false, less_thinking: true }) }
     }
 
     fn chosen(question: &Question, way: Dialect) -> Map<String, Value> {
@@ -51,10 +55,10 @@ impl Gemini {
     }
 
     /// Takes words and tokens out of an answer.
-    fn read(&self, answer: &Value) -> Result<Answer, Fault> {
-        let counted = counted(answer);
+    pub(super) fn read(&self, answer: &Value) -> Result<Answer, Fault> {
+        let (scrub, counted) = (self.transport.scrub(), counted(answer));
         if let Some(reason) = answer.pointer("/promptFeedback/blockReason").and_then(Value::as_str) {
-            return Err(Fault::held_back(reason, counted));
+            return Err(Fault::held_back(reason, scrub, counted));
         }
         let Some(candidate) = answer.pointer("/candidates/0") else {
             return Err(Fault::unusable("the endpoint answered without any candidate", counted));
@@ -66,12 +70,13 @@ impl Gemini {
         let text: String = said.filter_map(|part| part.get("text").and_then(Value::as_str)).collect();
         match finish {
             "STOP" | "FINISH_REASON_UNSPECIFIED" => Ok(Answer { text, ..counted }),
+            "MAX_TOKENS" if thought(answer) || text.trim().is_empty() => Err(Fault::thought_too_long(counted)),
             "MAX_TOKENS" => Ok(Answer { text, cut_off: true, ..counted }),
             "SAFETY" | "RECITATION" | "LANGUAGE" | "BLOCKLIST" | "PROHIBITED_CONTENT" | "SPII" | "IMAGE_SAFETY" => {
-                Err(Fault::held_back(finish, counted))
+                Err(Fault::held_back(finish, scrub, counted))
             }
             // `OTHER` and what is not known yet: the words decide, if there are any.
-            _ if text.trim().is_empty() => Err(Fault::held_back(finish, counted)),
+            _ if text.trim().is_empty() => Err(Fault::held_back(finish, scrub, counted)),
             _ => Ok(Answer { text, ..counted }),
         }
     }
@@ -86,7 +91,16 @@ fn parameters(way: Dialect, question: &Question) -> Map<String, Value> {
     if way.format == Format::Schema {
         config.insert("responseSchema".into(), schema::gemini(&question.schema));
     }
+    if way.thinking == Thinking::Little {
+        config.insert("thinkingConfig".into(), json!({ "thinkingBudget": LITTLE }));
+    }
     Map::from_iter([("generationConfig".to_owned(), Value::Object(config))])
+}
+
+/// Whether the model thought before it answered.
+fn thought(answer: &Value) -> bool {
+    let tokens = answer.pointer("/usageMetadata/thoughtsTokenCount").and_then(Value::as_u64);
+    tokens.is_some_and(|n| n > 0)
 }
 
 /// Thoughts are paid for as output.
@@ -181,7 +195,7 @@ impl Vendor for Gemini {
     async fn ask(&self, question: &Question, reach: Reach, within: Duration) -> Asked {
         let way = self.ways.now();
         let body = body::json(&Body::new(question, &Self::chosen(question, way)));
-        let request = self.transport.post(self.address(), body);
+        let request = post(self.address(), body);
         let (asked, fault) = self.transport.ask(API, request, (reach, within), |json| self.read(json)).await;
         self.ways.learn(question, way, asked, fault)
     }

@@ -15,11 +15,11 @@ use serde_json::{Map, Value, json};
 use url::Url;
 
 use super::body::Plain;
-use super::dialect::{Dialect, Format, Ways};
+use super::dialect::{Dialect, Format, Has, Ways};
 use super::fault::Fault;
 use super::reach::Reach;
 use super::schema::plain;
-use super::transport::Transport;
+use super::transport::{Transport, post};
 use super::{Answer, Asked, Question, Vendor, body};
 
 /// What should be at the address.
@@ -43,7 +43,7 @@ pub(super) struct Ollama {
 
 impl Ollama {
     pub(super) fn new(model: String, transport: Transport) -> Self {
-        Self { model, transport, ways: Ways::default() }
+        Self { model, transport, ways: Ways::new(Has::default()) }
     }
 
     fn chosen(question: &Question, way: Dialect) -> Map<String, Value> {
@@ -51,7 +51,7 @@ impl Ollama {
     }
 
     fn post(&self, path: &str, body: Vec<u8>) -> Request {
-        self.transport.post(self.transport.at("", &["api", path]), body)
+        post(self.transport.at("", &["api", path]), body)
     }
 }
 
@@ -117,7 +117,7 @@ impl<'a> Body<'a> {
 }
 
 /// Takes words and tokens out of an answer.
-fn read(answer: &Value) -> Result<Answer, Fault> {
+pub(super) fn read(answer: &Value) -> Result<Answer, Fault> {
     let count = |key: &str| answer.get(key).and_then(Value::as_u64).and_then(|n| u32::try_from(n).ok());
     let counted =
         Answer { tokens_input: count("prompt_eval_count"), tokens_output: count("eval_count"), ..Answer::default() };

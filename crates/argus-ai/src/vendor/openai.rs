@@ -27,7 +27,7 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use self::service::Service;
-use super::dialect::{Dialect, Ways};
+use super::dialect::{Dialect, Has, Ways};
 use super::fault::{self, Fault};
 use super::reach::Reach;
 use super::transport::{Meter, Reply, Transport};
@@ -46,7 +46,12 @@ pub(super) struct OpenAi {
 
 impl OpenAi {
     pub(super) fn new(kind: ProviderKind, model: String, transport: Transport) -> Self {
-        Self { kind, model, transport: Arc::new(transport), ways: Ways::default() }
+        Self {
+            kind,
+            model,
+            transport: Arc::new(transport),
+            ways: Ways::new(Has { other_limit: true, less_thinking: true }),
+        }
     }
 
     fn chosen(&self, question: &Question, way: Dialect) -> Map<String, Value> {
@@ -78,7 +83,7 @@ impl OpenAi {
     }
 
     /// Takes words, tokens and cost out of a completion.
-    fn read(&self, completion: &Value) -> Result<Answer, Fault> {
+    pub(super) fn read(&self, completion: &Value) -> Result<Answer, Fault> {
         let scrub = self.transport.scrub();
         let counted = wire::counted(completion);
         let Some(choice) = completion.pointer("/choices/0") else {
@@ -93,9 +98,13 @@ impl OpenAi {
         }
         let finish = choice.get("finish_reason").and_then(Value::as_str);
         if finish == Some("content_filter") {
-            return Err(Fault::held_back("content_filter", counted));
+            return Err(Fault::held_back("content_filter", scrub, counted));
         }
-        Ok(Answer { text: wire::content(choice), cut_off: finish == Some("length"), ..counted })
+        let (text, cut_off) = (wire::content(choice), finish == Some("length"));
+        if cut_off && (wire::thought(completion) || text.trim().is_empty()) {
+            return Err(Fault::thought_too_long(counted));
+        }
+        Ok(Answer { text, cut_off, ..counted })
     }
 }
 

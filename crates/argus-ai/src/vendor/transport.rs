@@ -135,14 +135,6 @@ impl Transport {
         reach::reach(&self.endpoint.base, &*self.names, within).await
     }
 
-    /// A request with a JSON body.
-    pub(super) fn post(&self, url: Url, body: Vec<u8>) -> Request {
-        let mut request = Request::new(reqwest::Method::POST, url);
-        request.headers_mut().insert(reqwest::header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        *request.body_mut() = Some(body.into());
-        request
-    }
-
     /// Sends, with the key in its header.
     pub(super) async fn send(&self, mut request: Request, reach: Reach, meter: &Meter) -> Result<Reply, Fault> {
         self.may(reach)?;
@@ -280,6 +272,14 @@ impl std::fmt::Debug for Transport {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Transport").field("base", &self.endpoint.base.as_str()).finish_non_exhaustive()
     }
+}
+
+/// A request with a JSON body.
+pub(super) fn post(url: Url, body: Vec<u8>) -> Request {
+    let mut request = Request::new(reqwest::Method::POST, url);
+    request.headers_mut().insert(reqwest::header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    *request.body_mut() = Some(body.into());
+    request
 }
 
 fn auth_header(endpoint: &Endpoint, auth: Auth) -> Result<Option<(HeaderName, HeaderValue)>, Invalid> {

@@ -75,7 +75,7 @@ impl Speaks for Speaker {
                 json!({ "type": "refusal", "category": null, "explanation": "This request cannot be helped with." }),
             ),
             (End::Empty, _) => (json!([]), "end_turn", Value::Null),
-            (End::CutOff, _) => (json!([{ "type": "text", "text": words }]), "max_tokens", Value::Null),
+            (End::CutOff | End::Thought, _) => (json!([{ "type": "text", "text": words }]), "max_tokens", Value::Null),
             (End::Whole, Some((name, input))) => (
                 json!([{ "type": "tool_use", "id": "toolu_1", "name": name, "input": input }]),
                 "tool_use",

@@ -98,16 +98,17 @@ impl Speaks for Speaker {
 
     fn answer(&self, request: &Request, words: &str, end: End, settings: &Settings) -> Value {
         let (input, output) = settings.tokens;
+        let spoken = if end == End::Thought { "thoughtsTokenCount" } else { "candidatesTokenCount" };
         let usage = json!({
-            "promptTokenCount": input, "candidatesTokenCount": output, "totalTokenCount": input + output,
+            "promptTokenCount": input, spoken: output, "totalTokenCount": input + output,
             "promptTokensDetails": [{ "modality": "TEXT", "tokenCount": input }]
         });
         let parts = match end {
-            End::Empty | End::Refusal => json!([]),
+            End::Empty | End::Refusal | End::Thought => json!([]),
             End::Whole | End::CutOff => json!([{ "text": words }]),
         };
         let finish = match end {
-            End::CutOff => "MAX_TOKENS",
+            End::CutOff | End::Thought => "MAX_TOKENS",
             End::Refusal => "SAFETY",
             End::Whole | End::Empty => "STOP",
         };
@@ -304,6 +305,9 @@ fn config(config: &Value, settings: &Settings) -> Result<(), Wrong> {
     let json = map.get("responseMimeType").and_then(Value::as_str) == Some("application/json");
     if json && settings.lacks(Lack::JsonObject) {
         return Err(Wrong::new("JSON mode is not enabled for this model"));
+    }
+    if map.contains_key("thinkingConfig") && settings.lacks(Lack::Thinking) {
+        return Err(Wrong::new("Thinking is not enabled for this model"));
     }
     match map.get("responseSchema") {
         Some(_) if settings.lacks(Lack::JsonSchema) => {

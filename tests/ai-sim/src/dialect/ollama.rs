@@ -45,7 +45,7 @@ impl Speaks for Speaker {
         let content = match end {
             End::Refusal => "I'm sorry, I can't help with that.",
             End::Empty => "",
-            End::Whole | End::CutOff => words,
+            End::Whole | End::CutOff | End::Thought => words,
         };
         let (input, output) = settings.tokens;
         json!({
@@ -53,7 +53,7 @@ impl Speaks for Speaker {
             "created_at": "2025-12-23T10:30:01.123456Z",
             "message": { "role": "assistant", "content": content },
             "done": true,
-            "done_reason": if end == End::CutOff { "length" } else { "stop" },
+            "done_reason": if matches!(end, End::CutOff | End::Thought) { "length" } else { "stop" },
             "total_duration": 2_254_970_291_u64,
             "load_duration": 574_751_416_u64,
             "prompt_eval_count": input,

@@ -86,7 +86,7 @@ impl Speaks for Speaker {
     fn answer(&self, request: &Request, words: &str, end: End, settings: &Settings) -> Value {
         let (content, refusal) = match end {
             End::Refusal => (Value::Null, json!("I'm sorry, I can't help with that.")),
-            End::Empty => (json!(""), Value::Null),
+            End::Empty | End::Thought => (json!(""), Value::Null),
             End::Whole | End::CutOff => (json!(words), Value::Null),
         };
         let (input, output) = settings.tokens;
@@ -95,6 +95,9 @@ impl Speaks for Speaker {
             ("completion_tokens".to_owned(), json!(output)),
             ("total_tokens".to_owned(), json!(input + output)),
         ]);
+        if end == End::Thought {
+            usage.insert("completion_tokens_details".into(), json!({ "reasoning_tokens": output }));
+        }
         if let Some(cost) = settings.cost.filter(|_| *self == Self::OpenRouter) {
             usage.insert("cost".into(), json!(cost));
         }
@@ -107,7 +110,7 @@ impl Speaks for Speaker {
                 "index": 0,
                 "message": { "role": "assistant", "content": content, "refusal": refusal, "annotations": [] },
                 "logprobs": null,
-                "finish_reason": if end == End::CutOff { "length" } else { "stop" }
+                "finish_reason": if matches!(end, End::CutOff | End::Thought) { "length" } else { "stop" }
             }],
             "usage": usage
         })
@@ -167,6 +170,10 @@ fn read(request: &Request, settings: &Settings, found: &mut Found) -> Result<(),
         return Err(Wrong::at("stream", "this fake does not stream"));
     }
     limit(body, settings)?;
+    if body.contains_key("reasoning_effort") && settings.lacks(Lack::Thinking) {
+        let message = "Unsupported parameter: 'reasoning_effort' is not supported with this model.";
+        return Err(Wrong::at("reasoning_effort", message));
+    }
     match body.get("response_format") {
         Some(format) => response_format(format, &found.texts, settings),
         None => Ok(()),

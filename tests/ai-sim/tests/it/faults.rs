@@ -30,6 +30,7 @@ async fn every_failure_has_a_status_and_a_body_of_its_own() {
             (Fault::ErrorInSuccess, &[200]),
             (Fault::Refusal, &[200]),
             (Fault::CutOff, &[200]),
+            (Fault::ThoughtTooLong, &[200]),
             (Fault::EmptyContent, &[200]),
             (Fault::NotStructured, &[200]),
             (Fault::InvalidJson, &[200]),

@@ -150,7 +150,7 @@ impl Said {
     }
 
     pub(super) fn is_model(&self) -> bool {
-        self.mentions(&["model_not_found", "model not found", "no such model"])
+        self.mentions(&["model_not_found", "model not found", "no such model", "invalid model name"])
             || (self.mentions(&["model"])
                 && self.mentions(&["not exist", "not found", "not_found", "unknown", "not a valid model"]))
     }
@@ -206,9 +206,22 @@ impl Said {
         ])
     }
 
+    /// It does not let itself be told how much to think.
+    pub(super) fn is_thinking(&self) -> bool {
+        self.mentions(&["reasoning_effort", "reasoningeffort", "thinking"])
+    }
+
     /// The name of the limit of tokens is not known there.
     pub(super) fn is_limit(&self) -> bool {
         self.mentions(&["max_tokens", "max_completion_tokens"])
+            && self.mentions(&[
+                "not supported",
+                "unsupported",
+                "unrecognized",
+                "unknown",
+                "unexpected",
+                "not permitted",
+            ])
     }
 }
 

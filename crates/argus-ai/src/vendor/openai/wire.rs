@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::vendor::body::DataUri;
-use crate::vendor::dialect::{Dialect, Format};
+use crate::vendor::dialect::{Dialect, Format, Thinking};
 use crate::vendor::schema::plain;
 use crate::vendor::{Answer, Question};
 
@@ -26,6 +26,10 @@ pub(super) fn parameters(kind: ProviderKind, way: Dialect, question: &Question) 
             map.insert("response_format".to_owned(), json!({ "type": "json_object" }));
         }
         Format::Prompt => {}
+    }
+    if way.thinking == Thinking::Little {
+        // The least that every model knows which thinks (<https://platform.openai.com/docs/guides/reasoning>).
+        map.insert("reasoning_effort".to_owned(), json!("low"));
     }
     map
 }
@@ -91,6 +95,12 @@ pub(super) fn counted(completion: &Value) -> Answer {
         cost: cost.filter(|c| c.is_finite() && *c >= 0.0),
         ..Answer::default()
     }
+}
+
+/// Whether the model thought before it answered.
+pub(super) fn thought(completion: &Value) -> bool {
+    let tokens = completion.pointer("/usage/completion_tokens_details/reasoning_tokens");
+    tokens.and_then(Value::as_u64).is_some_and(|n| n > 0)
 }
 
 /// The text of a choice: one string, or a list of parts.

@@ -167,6 +167,44 @@ async fn the_limit_of_tokens_has_two_names() {
 }
 
 #[tokio::test]
+async fn a_model_that_thinks_too_long_is_asked_to_think_less() {
+    for (dialect, place) in [
+        (Dialect::OpenAi, "/reasoning_effort"),
+        (Dialect::Xai, "/reasoning_effort"),
+        (Dialect::Gemini, "/generationConfig/thinkingConfig/thinkingBudget"),
+    ] {
+        let sim = AiSim::start(dialect);
+        let vendor = of(&sim);
+        sim.fault_next(1, Fault::ThoughtTooLong);
+        let asked = vendor.ask(&question(1), Reach::Local, AMPLE).await;
+        assert!(asked.ask_again, "{dialect:?}: {asked:?}");
+        assert_eq!(asked.spent.and_then(|s| s.tokens_output), Some(40), "{dialect:?}: it was paid for");
+        assert_eq!(
+            asked.result.unwrap_err().message,
+            "the model's thoughts used up max_output_tokens before it had answered"
+        );
+        // Asked to think less, and not again when that does not help either.
+        sim.fault_next(2, Fault::ThoughtTooLong);
+        for _ in 0..2 {
+            assert!(!vendor.ask(&question(1), Reach::Local, AMPLE).await.ask_again, "{dialect:?}");
+        }
+        let told: Vec<bool> = sim.requests().iter().map(|seen| seen.json.pointer(place).is_some()).collect();
+        assert_eq!(told, [false, true, true], "{dialect:?}");
+
+        // An endpoint that does not let itself be told is left alone.
+        let sim = AiSim::start(dialect);
+        sim.lacks(&[Lack::Thinking]);
+        let vendor = of(&sim);
+        sim.fault_next(1, Fault::ThoughtTooLong);
+        assert!(vendor.ask(&question(1), Reach::Local, AMPLE).await.ask_again, "{dialect:?}");
+        assert!(vendor.ask(&question(1), Reach::Local, AMPLE).await.ask_again, "{dialect:?}");
+        assert!(vendor.ask(&question(1), Reach::Local, AMPLE).await.result.is_ok(), "{dialect:?}");
+        let told: Vec<bool> = sim.requests().iter().map(|seen| seen.json.pointer(place).is_some()).collect();
+        assert_eq!(told, [false, true, false], "{dialect:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_question_is_sent_again_byte_for_byte() {
     for dialect in Dialect::ALL {
         let sim = AiSim::start(dialect);
