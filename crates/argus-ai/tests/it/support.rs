@@ -110,7 +110,7 @@ pub(crate) fn request(pictures: u8) -> DescribeRequest {
 #[derive(Default)]
 pub(crate) struct Book {
     pub(crate) calls: Mutex<Vec<(PlannedCall, Option<SettledCall>)>>,
-    ids: Mutex<Vec<CallId>>,
+    pub(crate) ids: Mutex<Vec<CallId>>,
     pub(crate) local_only: bool,
 }
 
