@@ -32,6 +32,8 @@ use question::{facts, frames, one_of};
 const LEASE: Duration = Duration::from_secs(300);
 /// The whole of one description, all providers together.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(240);
+/// A describer that keeps to no deadline is given up. One that does has this long to note what came of its last call.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(260);
 /// So often a failure is tried again before the event says so.
 const QUIET_ATTEMPTS: u32 = 3;
 /// Longest pause between two tries.
@@ -156,7 +158,7 @@ async fn failed_by_us(deps: &Deps, job: &Job) -> Result<(), EngineError> {
         // Nobody waits for ever for what was asked.
         Some(asked) if job.attempts >= QUIET_ATTEMPTS => give_up(deps, job, asked.analysis_id).await,
         // It stays what somebody asked for.
-        Some(_) => Ok(deps.db.job_put_back(job.lease(), not_before).await.map(drop)?),
+        Some(_) => Ok(deps.db.job_return(job.lease(), not_before).await.map(drop)?),
         None => {
             // A failure that stays for so long stays for good.
             let retry_at = (now.since(job.created_at) < GIVE_UP_AFTER).then_some(not_before);
@@ -268,10 +270,10 @@ async fn work(deps: &Deps, job: &Job) -> Result<(), EngineError> {
     let outcome = if no_picture {
         outcome::failed(DescribeFailure::InvalidAnswer, "no stored picture could be read".into())
     } else {
-        match tokio::time::timeout(DEADLINE, deps.describer.describe(&request, &account)).await {
+        match tokio::time::timeout(PATIENCE, deps.describer.describe(&request, &account)).await {
             Ok(outcome) => outcome,
             Err(_elapsed) => {
-                outcome::failed(DescribeFailure::Timeout, format!("no answer within {} s", DEADLINE.as_secs()))
+                outcome::failed(DescribeFailure::Timeout, format!("no answer within {} s", PATIENCE.as_secs()))
             }
         }
     };

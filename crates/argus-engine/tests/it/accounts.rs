@@ -139,6 +139,7 @@ async fn a_call_that_was_cut_off_counts_with_the_most_that_it_may_have_cost() {
     let id = stage.event(&camera, 1).await;
     wait("the booked call", || async { (sent(&stage).await == 1).then_some(()) }).await;
     assert_eq!(spent(&stage).await, 0.0);
+    stage.clock.advance(Duration::from_secs(1));
     stage.again().await;
     assert_eq!(spent(&stage).await, 0.5);
     stage.script.open();
