@@ -34,6 +34,8 @@ const LEASE: Duration = Duration::from_secs(300);
 pub(crate) const DEADLINE: Duration = Duration::from_secs(240);
 /// A describer that keeps to no deadline is given up. One that does has this long to note what came of its last call.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(260);
+/// For an answer that comes while the server stops; shorter than what the last tasks get to end.
+const LAST_WORDS: Duration = Duration::from_millis(1500);
 /// So often a failure is tried again before the event says so.
 const QUIET_ATTEMPTS: u32 = 3;
 /// Longest pause between two tries.
@@ -125,7 +127,8 @@ async fn wake_unpaid(deps: &Deps) {
     }
 }
 
-/// Works on one job, until it is done or the server stops.
+/// Works on one job, until it is done or the server stops: what is under way then, and may be paid for, has a moment to
+/// be answered and stored.
 async fn attend(deps: &Deps, job: &Job) {
     tokio::select! {
         done = work(deps, job) => {
@@ -136,7 +139,7 @@ async fn attend(deps: &Deps, job: &Job) {
                 }
             }
         }
-        () = deps.cancel.cancelled() => {}
+        () = async { deps.cancel.cancelled().await; sleep(LAST_WORDS).await; } => {}
     }
 }
 
