@@ -32,6 +32,10 @@ use question::{facts, frames, one_of};
 const LEASE: Duration = Duration::from_secs(300);
 /// The whole of one description, all providers together.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(240);
+/// A describer that keeps to no deadline is given up. One that does has this long to note what came of its last call.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(260);
+/// For an answer that comes while the server stops; shorter than what the last tasks get to end.
+const LAST_WORDS: Duration = Duration::from_millis(1500);
 /// So often a failure is tried again before the event says so.
 const QUIET_ATTEMPTS: u32 = 3;
 /// Longest pause between two tries.
@@ -123,7 +127,8 @@ async fn wake_unpaid(deps: &Deps) {
     }
 }
 
-/// Works on one job, until it is done or the server stops.
+/// Works on one job, until it is done or the server stops: what is under way then, and may be paid for, has a moment to
+/// be answered and stored.
 async fn attend(deps: &Deps, job: &Job) {
     tokio::select! {
         done = work(deps, job) => {
@@ -134,7 +139,7 @@ async fn attend(deps: &Deps, job: &Job) {
                 }
             }
         }
-        () = deps.cancel.cancelled() => {}
+        () = async { deps.cancel.cancelled().await; sleep(LAST_WORDS).await; } => {}
     }
 }
 
@@ -156,7 +161,7 @@ async fn failed_by_us(deps: &Deps, job: &Job) -> Result<(), EngineError> {
         // Nobody waits for ever for what was asked.
         Some(asked) if job.attempts >= QUIET_ATTEMPTS => give_up(deps, job, asked.analysis_id).await,
         // It stays what somebody asked for.
-        Some(_) => Ok(deps.db.job_put_back(job.lease(), not_before).await.map(drop)?),
+        Some(_) => Ok(deps.db.job_return(job.lease(), not_before).await.map(drop)?),
         None => {
             // A failure that stays for so long stays for good.
             let retry_at = (now.since(job.created_at) < GIVE_UP_AFTER).then_some(not_before);
@@ -268,10 +273,10 @@ async fn work(deps: &Deps, job: &Job) -> Result<(), EngineError> {
     let outcome = if no_picture {
         outcome::failed(DescribeFailure::InvalidAnswer, "no stored picture could be read".into())
     } else {
-        match tokio::time::timeout(DEADLINE, deps.describer.describe(&request, &account)).await {
+        match tokio::time::timeout(PATIENCE, deps.describer.describe(&request, &account)).await {
             Ok(outcome) => outcome,
             Err(_elapsed) => {
-                outcome::failed(DescribeFailure::Timeout, format!("no answer within {} s", DEADLINE.as_secs()))
+                outcome::failed(DescribeFailure::Timeout, format!("no answer within {} s", PATIENCE.as_secs()))
             }
         }
     };

@@ -130,6 +130,25 @@ async fn an_answer_that_came_before_a_crash_is_used_after_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_comes_while_the_server_stops_is_kept() {
+    let stage = Stage::start().await;
+    let camera = stage.resting().await;
+    stage.script.close();
+    stage.script.answers(cat(0.25));
+    let id = stage.described_later(&camera).await;
+    let engine = std::sync::Arc::clone(&stage.engine);
+    let stopping = tokio::spawn(async move { engine.stop().await });
+    wait("the stop", || async {
+        argus_core::ports::Control::settings_put(&*stage.engine, json!({})).await.err().map(|_| ())
+    })
+    .await;
+    stage.script.open();
+    stopping.await.unwrap();
+    assert_eq!(stage.get(id).await.description_status, DescriptionStatus::Described);
+    assert_eq!(spent(&stage).await, 0.25);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_call_that_was_cut_off_counts_with_the_most_that_it_may_have_cost() {
     let mut stage = Stage::start().await;
     let camera = stage.resting().await;
@@ -139,6 +158,7 @@ async fn a_call_that_was_cut_off_counts_with_the_most_that_it_may_have_cost() {
     let id = stage.event(&camera, 1).await;
     wait("the booked call", || async { (sent(&stage).await == 1).then_some(()) }).await;
     assert_eq!(spent(&stage).await, 0.0);
+    stage.clock.advance(Duration::from_secs(1));
     stage.again().await;
     assert_eq!(spent(&stage).await, 0.5);
     stage.script.open();

@@ -8,6 +8,7 @@ use argus_core::describe::{
     CallRecord, DescribeError, DescribeFailure, DescribeOutcome, DescribeRequest, Description, ProviderInfo, Resend,
 };
 use argus_core::event::ObjectKind;
+use argus_core::figures::ProviderFigures;
 use argus_core::ports::Describer;
 use argus_core::provider::{ProviderConfig, ProviderKind, ProviderTest, StoredProvider};
 use argus_core::{Faults, ProviderId};
@@ -38,6 +39,8 @@ pub(crate) struct Script {
     /// What it was told of providers last.
     pub(crate) configured: Mutex<Vec<StoredProvider>>,
     pub(crate) resent: Mutex<Vec<Resend>>,
+    /// How providers are doing.
+    pub(crate) figures: Mutex<Vec<ProviderFigures>>,
 }
 
 pub(crate) fn provider(name: &str, costs: bool) -> ProviderInfo {
@@ -57,6 +60,7 @@ impl Script {
             provider_id: Mutex::default(),
             configured: Mutex::default(),
             resent: Mutex::default(),
+            figures: Mutex::default(),
         }
     }
 
@@ -97,6 +101,10 @@ impl Describer for Script {
         self.requests.lock().unwrap().push(request.clone());
         let frames = request.frames.iter().map(|f| (Some(f.index), f.sha256.clone())).collect();
         self.call(self.planned("the whole prompt", frames), ledger).await
+    }
+
+    fn figures(&self) -> Vec<ProviderFigures> {
+        self.figures.lock().unwrap().clone()
     }
 
     fn configure(&self, providers: &[StoredProvider]) {

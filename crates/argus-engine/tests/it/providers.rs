@@ -3,8 +3,9 @@
 use argus_core::call::CallPurpose;
 use argus_core::camera::AnalysisMode;
 use argus_core::describe::DescribeFailure;
-use argus_core::ports::{AiControl, ControlError, PictureQuestion};
-use argus_core::provider::{ProviderConfig, ProviderKind};
+use argus_core::figures::ProviderFigures;
+use argus_core::ports::{AiControl, ComponentHealth, ComponentStatus, Control, ControlError, PictureQuestion};
+use argus_core::provider::{BreakerState, ProviderConfig, ProviderKind, ProviderState};
 use argus_core::{AnalysisId, Clock, ErrorClass, Secret};
 use bytes::Bytes;
 use serde_json::json;
@@ -77,6 +78,25 @@ async fn the_describer_hears_of_every_change() {
     assert_eq!(names(&stage), ["builtin"]);
     assert_eq!(class(stage.engine.ai_provider_delete(id).await), ErrorClass::NotFound);
     assert_eq!(class(stage.engine.ai_provider_test(id).await), ErrorClass::NotFound);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_does_not_answer_is_seen_in_the_health() {
+    let stage = Stage::start().await;
+    let health = async || stage.engine.health().await.ai;
+    assert_eq!(health().await, ComponentHealth::ok());
+    let figures = |name: &str, state| ProviderFigures {
+        provider: name.into(),
+        state,
+        breaker: BreakerState::Open,
+        passed_over: 3,
+    };
+    *stage.script.figures.lock().unwrap() = vec![figures("A", ProviderState::Down), figures("B", ProviderState::Ok)];
+    let degraded = health().await;
+    assert_eq!(degraded.status, ComponentStatus::Degraded);
+    assert_eq!(degraded.detail.as_deref(), Some("the provider A does not answer"));
+    stage.put(json!({"ai": {"enabled": false}})).await;
+    assert_eq!(health().await.status, ComponentStatus::Disabled);
 }
 
 #[tokio::test(flavor = "multi_thread")]
