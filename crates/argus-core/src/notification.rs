@@ -109,7 +109,9 @@ impl Notification {
             severity,
             title: format!("{percent} % of the {period}'s budget for descriptions is spent"),
             body: format!(
-                "Descriptions of this {period} have cost {spent_usd:.2} of {limit_usd:.2} US dollars. {next}"
+                "Descriptions of this {period} have cost {} of {} US dollars. {next}",
+                usd(spent_usd),
+                usd(limit_usd)
             ),
             camera_id: None,
             event_id: None,
@@ -144,6 +146,11 @@ impl Notification {
     }
 }
 
+/// An amount in US dollars: cents, or less where it is about less than a dollar.
+fn usd(amount: f64) -> String {
+    if amount >= 1.0 { format!("{amount:.2}") } else { format!("{amount:.4}") }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -162,6 +169,10 @@ mod tests {
                 "camera_id": camera, "event_id": null, "created_at": "2025-12-23T10:30:00.000Z",
             })
         );
+        let spent = Notification::ai_budget(StatusReason::BudgetMonthly, 80, 0.85, 1.0, now);
+        assert_eq!((spent.kind, spent.severity), (NotificationKind::AiBudget, Severity::Warning));
+        assert_eq!(spent.title, "80 % of the month's budget for descriptions is spent");
+        assert!(spent.body.contains("have cost 0.8500 of 1.00 US dollars"), "{}", spent.body);
         let full = Notification::storage_low(Disk { total_bytes: 64 << 20, free_bytes: 0 }, 1 << 30, now);
         assert_eq!((full.severity, full.camera_id), (Severity::Error, None));
         assert!(full.body.starts_with("0 bytes of 64.0 MiB are free"), "{}", full.body);

@@ -1,9 +1,15 @@
 //! The way to a description that the budgets leave open: reuse, the cheapest, only who is free, nobody.
 
+use jiff::tz::TimeZone;
+
+use crate::Timestamp;
 use crate::budget::{percent, spent};
 use crate::describe::ProviderOrder;
 use crate::event::StatusReason;
 use crate::settings::{Budgets, Routing};
+
+/// Characters of an event's text (contract 8.2).
+const LONGEST: usize = 5000;
 
 /// How an event is to be described.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -35,9 +41,60 @@ pub fn route(limits: &Budgets, routing: &Routing, day_usd: f64, month_usd: f64) 
     }
 }
 
+/// The text of an event that looks the same, taken over: it says so, and from when it is.
+#[must_use]
+pub fn taken_over(text: &str, at: Timestamp, zone: &str, language: &str) -> String {
+    let local = at.to_jiff().to_zoned_datetime(TimeZone::get(zone).unwrap_or(TimeZone::UTC));
+    let time = local.strftime("%H:%M");
+    let head = match language.split('-').next().unwrap_or_default() {
+        "de" => format!("Wie um {time} Uhr: "),
+        "fr" => format!("Comme à {time} : "),
+        "es" => format!("Como a las {time}: "),
+        "it" => format!("Come alle {time}: "),
+        "nl" => format!("Net als om {time}: "),
+        "pt" => format!("Como às {time}: "),
+        _ => format!("As at {time}: "),
+    };
+    head.chars().chain(text.chars()).take(LONGEST).collect()
+}
+
+/// What is normal for a camera at an hour of the day, by the events of so many whole days; `None` when these are too few
+/// to say.
+#[must_use]
+pub fn usual(events_at_hour: u64, days: u64) -> Option<String> {
+    if days < 3 {
+        return None;
+    }
+    Some(match (events_at_hour + days / 2) / days {
+        0 if events_at_hour == 0 => format!("In the last {days} days there was no event at this hour."),
+        0 => "Less than one event at this hour on usual days.".to_owned(),
+        1 => "About 1 event at this hour on usual days.".to_owned(),
+        n => format!("About {n} events at this hour on usual days."),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_text_that_is_taken_over_says_so() {
+        let at: Timestamp = "2025-12-23T13:03:59Z".parse().unwrap();
+        assert_eq!(taken_over("A cat.", at, "UTC", "en"), "As at 13:03: A cat.");
+        assert_eq!(taken_over("Eine Katze.", at, "Europe/Berlin", "de-AT"), "Wie um 14:03 Uhr: Eine Katze.");
+        assert_eq!(taken_over("Kot.", at, "Nowhere/Land", "pl"), "As at 13:03: Kot.");
+        assert_eq!(taken_over(&"é".repeat(5000), at, "UTC", "en").chars().count(), 5000);
+    }
+
+    #[test]
+    fn what_is_usual_takes_some_days_to_know() {
+        let check = |events, days, expected: Option<&str>| assert_eq!(usual(events, days).as_deref(), expected);
+        check(9, 2, None);
+        check(0, 14, Some("In the last 14 days there was no event at this hour."));
+        check(2, 14, Some("Less than one event at this hour on usual days."));
+        check(14, 14, Some("About 1 event at this hour on usual days."));
+        check(40, 14, Some("About 3 events at this hour on usual days."));
+    }
 
     #[test]
     fn the_less_is_left_the_less_is_spent() {

@@ -300,9 +300,27 @@ impl Database {
     ///
     /// # Errors
     /// `Busy`, `Unavailable`.
-    pub async fn job_put_back(&self, lease: Lease, not_before: Timestamp) -> Result<bool, DbError> {
+    pub async fn job_return(&self, lease: Lease, not_before: Timestamp) -> Result<bool, DbError> {
         self.write(move |tx| {
             let n = diesel::update(held(lease.event_id.to_string(), lease.token))
+                .set((analysis_job::state.eq("ready"), analysis_job::not_before_us.eq(not_before.as_micros())))
+                .execute(tx.conn)?;
+            Ok(n > 0)
+        })
+        .await
+    }
+
+    /// Puts off a job that nobody works on, or brings it forward: it can be taken not before a moment. Tells whether there
+    /// was one.
+    ///
+    /// # Errors
+    /// `Busy`, `Unavailable`.
+    pub async fn job_put_back(&self, event_id: EventId, not_before: Timestamp) -> Result<bool, DbError> {
+        self.write(move |tx| {
+            let free = analysis_job::table
+                .filter(analysis_job::event_id.eq(event_id.to_string()))
+                .filter(analysis_job::state.ne("leased"));
+            let n = diesel::update(free)
                 .set((analysis_job::state.eq("ready"), analysis_job::not_before_us.eq(not_before.as_micros())))
                 .execute(tx.conn)?;
             Ok(n > 0)

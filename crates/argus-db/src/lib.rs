@@ -39,6 +39,7 @@ mod error;
 mod events;
 mod jobs;
 mod journal;
+mod looks;
 mod migrate;
 mod page;
 mod providers;
@@ -74,6 +75,7 @@ pub use events::{
 };
 pub use jobs::{Asked, Job, JobCounts, JobOrder, Lease};
 pub use journal::{Audience, JournalBounds, JournalEntry};
+pub use looks::LookAlike;
 pub use migrate::Migrator;
 pub use page::Page;
 pub use reanalyses::ReanalysisAnswer;

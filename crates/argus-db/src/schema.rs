@@ -3,7 +3,7 @@
 //! `event` leaves out the row number that the full-text index of SQLite needs and the word list of PostgreSQL: only
 //! `search.rs` names them.
 
-use diesel::{allow_tables_to_appear_in_same_query, table};
+use diesel::{allow_tables_to_appear_in_same_query, joinable, table};
 
 table! {
     camera (id) {
@@ -368,5 +368,8 @@ table! {
     }
 }
 
+joinable!(analysis_look -> analysis (analysis_id));
+joinable!(analysis -> event (event_id));
 allow_tables_to_appear_in_same_query!(journal, event);
+allow_tables_to_appear_in_same_query!(analysis_look, analysis, event);
 allow_tables_to_appear_in_same_query!(user, session, refresh_token);

@@ -14,6 +14,7 @@ mod keys;
 mod list;
 mod migrations;
 mod providers;
+mod queue;
 mod reanalyses;
 mod retention;
 mod sessions;

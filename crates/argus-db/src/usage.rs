@@ -193,7 +193,7 @@ impl Database {
                 .filter(ai_call::host.is_not_null())
                 .filter(ai_call::created_us.ge(from.as_micros()))
                 .filter(ai_call::created_us.lt(until.as_micros()));
-            let count: i64 = sent.clone().count().get_result(c)?;
+            let count: i64 = sent.count().get_result(c)?;
             let rows: Vec<CallRow> = sent
                 .order((ai_call::created_us.desc(), ai_call::id.desc()))
                 .limit(limit.into())

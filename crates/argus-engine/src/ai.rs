@@ -9,15 +9,17 @@ use argus_core::call::CallPurpose;
 use argus_core::camera::AnalysisMode;
 use argus_core::describe::{DescribeFailure, DescribeOutcome, DescribeRequest, EventFacts, ProviderChoice};
 use argus_core::event::{DetectionType, StatusReason};
-use argus_core::ports::{AiControl, ControlError, LiveProvider, PictureQuestion, ProviderEdit, Reproduced};
-use argus_core::provider::{KindInfo, ProviderConfig, ProviderKind, ProviderTest, StoredProvider};
+use argus_core::ports::{
+    AiControl, ComponentHealth, ComponentStatus, ControlError, LiveProvider, PictureQuestion, ProviderEdit, Reproduced,
+};
+use argus_core::provider::{KindInfo, ProviderConfig, ProviderKind, ProviderState, ProviderTest, StoredProvider};
 use argus_core::{AnalysisId, EventId, Invalid, ProviderId};
 use argus_db::DbError;
 use async_trait::async_trait;
 use tracing::info;
 
 use crate::account::{Account, Cause};
-use crate::analysis::{DEADLINE, way};
+use crate::analysis::{DEADLINE, PATIENCE, way};
 use crate::error::control;
 use crate::{Deps, Engine, reanalysis};
 
@@ -41,6 +43,26 @@ impl Engine {
             capabilities: describer.capabilities(&stored.config),
             prices: describer.prices(&stored.config),
             stored,
+        }
+    }
+}
+
+impl Engine {
+    /// Whether descriptions are made, for `/system/health`.
+    pub(crate) fn ai_health(&self) -> ComponentHealth {
+        if !self.deps.settings.now().ai.enabled {
+            return ComponentHealth::new(ComponentStatus::Disabled, "descriptions are switched off");
+        }
+        let providers = self.deps.describer.figures();
+        let down: Vec<&str> =
+            providers.iter().filter(|p| p.state == ProviderState::Down).map(|p| p.provider.as_str()).collect();
+        match down.as_slice() {
+            [] => ComponentHealth::ok(),
+            [one] => ComponentHealth::new(ComponentStatus::Degraded, format!("the provider {one} does not answer")),
+            some => {
+                let what = format!("the providers {} do not answer", some.join(", "));
+                ComponentHealth::new(ComponentStatus::Degraded, what)
+            }
         }
     }
 }
@@ -167,9 +189,9 @@ impl AiControl for Engine {
             within: DEADLINE,
         };
         let account = Account::new(deps, Cause::apart(CallPurpose::Describe, Some(request.mode)));
-        let asked = tokio::time::timeout(DEADLINE, deps.describer.describe(&request, &account)).await;
+        let asked = tokio::time::timeout(PATIENCE, deps.describer.describe(&request, &account)).await;
         let outcome = asked.map_err(|_elapsed| {
-            ControlError::Timeout(format!("the picture could not be described within {} s", DEADLINE.as_secs()))
+            ControlError::Timeout(format!("the picture could not be described within {} s", PATIENCE.as_secs()))
         })?;
         refused(&outcome, account.booked(), "the picture could not be described").map_or(Ok(outcome), Err)
     }

@@ -13,6 +13,7 @@ use argus_core::call::CallPurpose;
 use argus_core::camera::AnalysisMode;
 use argus_core::describe::{Analysis, AnalysisStatus, DescribeFailure, DescribeRequest, ProviderChoice};
 use argus_core::event::{DescriptionStatus, Event, StatusReason};
+use argus_core::provider::ProviderKind;
 use argus_core::route::{Route, route};
 use argus_core::settings::Settings;
 use argus_core::{AnalysisId, Timestamp, chain};
@@ -23,13 +24,18 @@ use tracing::{error, info, warn};
 use crate::Deps;
 use crate::account::{Account, Cause};
 use crate::error::EngineError;
-use outcome::{Attempt, undescribed};
+use crate::reuse;
+use outcome::{Answered, Attempt, undescribed};
 use question::{facts, frames, one_of};
 
 /// A job whose worker says nothing for that long is given to another: longer than any describer may take.
 const LEASE: Duration = Duration::from_secs(300);
 /// The whole of one description, all providers together.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(240);
+/// A describer that keeps to no deadline is given up. One that does has this long to note what came of its last call.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(260);
+/// For an answer that comes while the server stops; shorter than what the last tasks get to end.
+const LAST_WORDS: Duration = Duration::from_millis(1500);
 /// So often a failure is tried again before the event says so.
 const QUIET_ATTEMPTS: u32 = 3;
 /// Longest pause between two tries.
@@ -121,7 +127,8 @@ async fn wake_unpaid(deps: &Deps) {
     }
 }
 
-/// Works on one job, until it is done or the server stops.
+/// Works on one job, until it is done or the server stops: what is under way then, and may be paid for, has a moment to
+/// be answered and stored.
 async fn attend(deps: &Deps, job: &Job) {
     tokio::select! {
         done = work(deps, job) => {
@@ -132,7 +139,7 @@ async fn attend(deps: &Deps, job: &Job) {
                 }
             }
         }
-        () = deps.cancel.cancelled() => {}
+        () = async { deps.cancel.cancelled().await; sleep(LAST_WORDS).await; } => {}
     }
 }
 
@@ -154,7 +161,7 @@ async fn failed_by_us(deps: &Deps, job: &Job) -> Result<(), EngineError> {
         // Nobody waits for ever for what was asked.
         Some(asked) if job.attempts >= QUIET_ATTEMPTS => give_up(deps, job, asked.analysis_id).await,
         // It stays what somebody asked for.
-        Some(_) => Ok(deps.db.job_put_back(job.lease(), not_before).await.map(drop)?),
+        Some(_) => Ok(deps.db.job_return(job.lease(), not_before).await.map(drop)?),
         None => {
             // A failure that stays for so long stays for good.
             let retry_at = (now.since(job.created_at) < GIVE_UP_AFTER).then_some(not_before);
@@ -212,7 +219,8 @@ async fn work(deps: &Deps, job: &Job) -> Result<(), EngineError> {
             return unpaid(deps, job, &event, limit, &settings, LONGEST_PAUSE).await;
         }
     }
-    let camera = deps.db.camera_get(event.camera_id).await?.config;
+    let camera_row = deps.db.camera_get(event.camera_id).await?;
+    let camera = camera_row.config.clone();
     let how = job.asked.as_ref().map(|asked| asked.how.clone()).unwrap_or_default();
     let reading = Instant::now();
     let mut frames = frames(deps, &event).await?;
@@ -231,11 +239,26 @@ async fn work(deps: &Deps, job: &Job) -> Result<(), EngineError> {
         mode: if frames.len() > 1 { AnalysisMode::MultiFrame } else { AnalysisMode::SingleFrame },
         frames,
         choice: ProviderChoice { only: how.provider, spent: way.spent, order: way.order },
-        usual: None,
+        usual: question::usual(deps, &camera_row, &event, &settings).await,
         within: DEADLINE,
+    };
+    let looks = if asked.is_none() { reuse::looks(&settings, &event, &request.frames).await } else { None };
+    let alike = match (&looks, way.reuse) {
+        (Some(looks), Some(_)) => reuse::find(deps, &settings, &event, looks).await?,
+        _ => None,
     };
     let mut attempt = Attempt::new(job, &event, begun, receipt::begun(deps, job, &request).await?);
     attempt.steps.frames_ms = outcome::ms(reading);
+    if let Some(alike) = alike {
+        let answered = Answered {
+            words: reuse::words(&alike, &settings),
+            reason: Some(reuse::reason(&way, &alike.receipt)),
+            mode: request.mode,
+            frames: request.frames.len(),
+            receipt: reuse::receipt(attempt.closed(begun), &alike.receipt),
+        };
+        return outcome::described(deps, job, &event, answered).await;
+    }
     let account = Account::new(
         deps,
         Cause {
@@ -250,10 +273,10 @@ async fn work(deps: &Deps, job: &Job) -> Result<(), EngineError> {
     let outcome = if no_picture {
         outcome::failed(DescribeFailure::InvalidAnswer, "no stored picture could be read".into())
     } else {
-        match tokio::time::timeout(DEADLINE, deps.describer.describe(&request, &account)).await {
+        match tokio::time::timeout(PATIENCE, deps.describer.describe(&request, &account)).await {
             Ok(outcome) => outcome,
             Err(_elapsed) => {
-                outcome::failed(DescribeFailure::Timeout, format!("no answer within {} s", DEADLINE.as_secs()))
+                outcome::failed(DescribeFailure::Timeout, format!("no answer within {} s", PATIENCE.as_secs()))
             }
         }
     };
@@ -263,6 +286,13 @@ async fn work(deps: &Deps, job: &Job) -> Result<(), EngineError> {
         // Nobody was asked: what is left of the budget was too little for every one.
         deps.db.analysis_forget(attempt.receipt.id).await?;
         return unpaid(deps, job, &event, limit, &settings, back_off(job.attempts)).await;
+    }
+    // The built-in describer does not look at pictures, and vague words help nobody.
+    let has_looked = outcome.record.provider.as_deref() != Some(ProviderKind::Builtin.as_str());
+    if let (Some(looks), true, Ok(words)) = (&looks, has_looked, &outcome.result)
+        && !words.low_confidence
+    {
+        reuse::keep(deps, attempt.receipt.id, looks).await;
     }
     outcome::finish(deps, attempt, request.mode, request.frames.len(), outcome).await
 }

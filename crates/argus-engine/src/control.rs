@@ -141,11 +141,7 @@ impl Control for Engine {
             database,
             storage,
             cameras: self.cameras_health(),
-            ai: if self.deps.settings.now().ai.enabled {
-                ComponentHealth::ok()
-            } else {
-                ComponentHealth::new(ComponentStatus::Disabled, "descriptions are switched off")
-            },
+            ai: self.ai_health(),
             protect: ComponentHealth { status: ComponentStatus::Disabled, detail: None },
             journal,
         }

@@ -40,6 +40,7 @@ pub mod moments;
 mod reanalysis;
 mod recovery;
 mod retention;
+mod reuse;
 mod settings;
 mod sweep;
 

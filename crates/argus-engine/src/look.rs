@@ -167,7 +167,7 @@ mod tests {
 
     #[test]
     fn detail_is_sharp() {
-        assert!(look(100, 0, false).sharpness() > 10 * look(100, 0, true).sharpness());
+        assert!(look(640, 0, false).sharpness() > 10 * look(640, 0, true).sharpness().max(1));
     }
 
     #[test]
@@ -188,6 +188,6 @@ mod tests {
         let grey = image::GrayImage::from_raw(640, 360, picture(100, 0, false)).unwrap();
         image::codecs::jpeg::JpegEncoder::new_with_quality(&mut jpeg, 85).encode_image(&grey).unwrap();
         assert!(Look::of_jpeg(&jpeg).unwrap().is_same(&look(100, 0, false)));
-        assert_eq!(Look::of_jpeg(&jpeg[..jpeg.len() / 3]).is_some_and(|l| l.is_same(&look(100, 0, false))), false);
+        assert!(!Look::of_jpeg(&jpeg[..jpeg.len() / 3]).is_some_and(|l| l.is_same(&look(100, 0, false))));
     }
 }

@@ -17,6 +17,7 @@ use tokio::time::{Instant, sleep};
 use tracing::{debug, error, info, warn};
 
 use crate::Deps;
+use crate::account::rules;
 use crate::error::EngineError;
 use crate::sweep::is_ours;
 
@@ -26,6 +27,11 @@ const EVERY: Duration = Duration::from_secs(3600);
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 /// Events in one transaction: nobody else writes meanwhile.
 const AT_ONCE: u32 = 100;
+
+/// So long calls are kept, those of deleted events without their words.
+const CALLS_KEPT: Duration = Duration::from_secs(400 * 24 * 3600);
+/// No call is under way for so long.
+const CALL_ENDS: Duration = Duration::from_secs(3600);
 
 /// Whether a spell of little room was told of.
 #[derive(Debug, Default)]
@@ -112,6 +118,22 @@ async fn by_age(deps: &Deps, rules: &Retention, now: Timestamp) -> Result<(), En
     }
     if messages > 0 {
         info!(messages, "removed messages that were too old");
+    }
+    calls(deps, now).await
+}
+
+/// Closes calls whose end could not be stored, and lets go of those that are older than any account is asked for.
+async fn calls(deps: &Deps, now: Timestamp) -> Result<(), EngineError> {
+    deps.db.ai_calls_interrupt(now.minus(CALL_ENDS), rules(&deps.settings.now()), now).await?;
+    let mut gone = 0;
+    loop {
+        match deps.db.ai_calls_expire(now.minus(CALLS_KEPT)).await? {
+            0 => break,
+            n => gone += n,
+        }
+    }
+    if gone > 0 {
+        info!(calls = gone, "removed calls that were too old");
     }
     Ok(())
 }

@@ -118,7 +118,7 @@ on_both! {
         assert_eq!((done.purpose, done.price_version.as_deref()), (CallPurpose::Event, Some("2026-11")));
         // What is settled stays so.
         t.db.ai_call_settle(new.id, fails(), rules(None, None), at(5)).await.unwrap();
-        assert_eq!(t.db.ai_calls_of_analysis(receipt.id).await.unwrap(), [done.clone()]);
+        assert_eq!(t.db.ai_calls_of_analysis(receipt.id).await.unwrap(), std::slice::from_ref(&done));
         assert_eq!(t.db.ai_spent(at(0), at(900)).await.unwrap(), 0.125);
         let shown = t.db.analysis_get(receipt.id).await.unwrap().unwrap();
         assert_eq!(shown.calls, [done.into()]);

@@ -95,7 +95,7 @@ on_both! {
         let why = Some((DescriptionStatus::Failed, StatusReason::Timeout));
         assert!(!t.db.job_finish(late.lease()).await.unwrap());
         assert!(!t.db.job_retry(late.lease(), at(0)).await.unwrap());
-        assert!(!t.db.job_put_back(late.lease(), at(0)).await.unwrap());
+        assert!(!t.db.job_return(late.lease(), at(0)).await.unwrap());
         for retry_at in [None, Some(at(0))] {
             assert!(!t.db.job_undescribed(late.lease(), why, retry_at, at(71)).await.unwrap());
         }
@@ -107,6 +107,14 @@ on_both! {
         assert_eq!((event.description_status, event.status_reason),
             (DescriptionStatus::Failed, Some(StatusReason::Timeout)));
         assert_eq!(t.db.jobs_count().await.unwrap(), JobCounts::default());
+    }
+
+    async fn a_job_that_nobody_works_on_can_be_put_off(t) {
+        let (_, all) = queue(&t, 1).await;
+        assert!(t.db.job_put_back(all[0], at(50)).await.unwrap());
+        assert_eq!(t.db.job_lease(at(49), MINUTE, 1, Oldest).await.unwrap(), []);
+        assert_eq!(t.db.job_lease(at(50), MINUTE, 1, Oldest).await.unwrap().len(), 1);
+        assert!(!t.db.job_put_back(all[0], at(50)).await.unwrap(), "somebody works on it");
     }
 
     async fn a_job_that_was_made_anew_is_not_that_of_an_earlier_lease(t) {

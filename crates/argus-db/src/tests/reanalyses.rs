@@ -76,7 +76,7 @@ on_both! {
         t.db.jobs_recover(at(20)).await.unwrap();
         let status = |r: &Analysis| { let (db, id) = (t.db.clone(), r.id); async move { db.analysis_get(id).await.unwrap().unwrap().status } };
         assert_eq!((status(&first).await, status(&lost).await), (AnalysisStatus::Running, AnalysisStatus::Failed));
-        assert!(t.db.job_put_back(lease_of(&t.db, e).await, at(30)).await.unwrap());
+        assert!(t.db.job_return(lease_of(&t.db, e).await, at(30)).await.unwrap());
         assert_eq!(t.db.job_lease(at(29), MINUTE, 9, Oldest).await.unwrap(), []);
         let again = t.db.job_lease(at(30), MINUTE, 9, Oldest).await.unwrap().remove(0);
         assert_eq!((again.asked.map(|a| a.analysis_id), again.attempts), (Some(first.id), 2));

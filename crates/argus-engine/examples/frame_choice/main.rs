@@ -10,6 +10,7 @@
 //! ```
 
 #![expect(clippy::print_stdout, reason = "a program that prints a table")]
+#![expect(clippy::expect_used, reason = "a mistake of whoever starts it ends the program")]
 #![expect(
     clippy::indexing_slicing,
     clippy::cast_possible_truncation,

@@ -8,7 +8,7 @@ use argus_core::{AnalysisId, EventId};
 use super::{failed, over_budget, refused};
 use crate::Engine;
 use crate::account::{Account, Cause};
-use crate::analysis::{DEADLINE, question, way};
+use crate::analysis::{PATIENCE, question, way};
 use crate::error::EngineError;
 
 impl Engine {
@@ -55,9 +55,9 @@ impl Engine {
                 mode: Some(receipt.analysis_mode),
             },
         );
-        let sent = tokio::time::timeout(DEADLINE, deps.describer.resend(&resend, &account)).await;
+        let sent = tokio::time::timeout(PATIENCE, deps.describer.resend(&resend, &account)).await;
         let outcome =
-            sent.map_err(|_elapsed| ControlError::Timeout(format!("no answer within {} s", DEADLINE.as_secs())))?;
+            sent.map_err(|_elapsed| ControlError::Timeout(format!("no answer within {} s", PATIENCE.as_secs())))?;
         if let Some(refused) = refused(&outcome, account.booked(), "the request was sent again without success") {
             return Err(refused);
         }

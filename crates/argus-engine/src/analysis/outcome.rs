@@ -32,6 +32,11 @@ impl<'a> Attempt<'a> {
         let queued_ms = u32::try_from(begun.since(job.due_at).as_millis()).unwrap_or(u32::MAX);
         Self { job, event, receipt, steps: AnalysisSteps { queued_ms, ..AnalysisSteps::default() } }
     }
+
+    /// The receipt of a try that ended without anybody being asked.
+    pub(crate) fn closed(self, now: Timestamp) -> Analysis {
+        Analysis { finished_at: Some(now), steps: Some(self.steps), ..self.receipt }
+    }
 }
 
 /// Milliseconds since a moment.

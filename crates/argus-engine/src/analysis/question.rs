@@ -1,13 +1,24 @@
 //! What a describer is given of an event.
 
-use argus_core::chain;
+use std::time::Duration;
+
+use argus_core::budget::Period;
+use argus_core::calendar::Calendar;
+use argus_core::camera::Camera;
 use argus_core::describe::{DescribeFrame, EventFacts};
 use argus_core::event::Event;
 use argus_core::media::{event_prefix, frame_key};
+use argus_core::settings::Settings;
+use argus_core::{chain, route};
+use argus_db::EventFilter;
 use tracing::warn;
 
 use crate::Deps;
 use crate::error::EngineError;
+
+/// The days by which it is told what is usual.
+const DAYS: u64 = 14;
+const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// Leaves the picture from the middle of the event: which one moved most was not kept.
 pub(crate) fn one_of(frames: &mut Vec<DescribeFrame>) {
@@ -55,4 +66,27 @@ pub(crate) fn facts(measured: Option<EventFacts>, event: &Event) -> EventFacts {
         confidence: event.confidence,
     });
     EventFacts { duration_ms: event.duration_ms.or(measured.duration_ms), ..measured }
+}
+
+/// What is normal for the camera at this hour of the day, by the last whole days; nothing when that cannot be told.
+pub(crate) async fn usual(deps: &Deps, camera: &Camera, event: &Event, settings: &Settings) -> Option<String> {
+    let zone = settings.general.timezone.as_str();
+    let calendar = Calendar::named(zone).ok()?;
+    let today = Period::day(event.timestamp, zone).start;
+    let known = today.since(camera.created_at).as_secs() / DAY.as_secs();
+    let days = known.min(DAYS);
+    if days == 0 {
+        return None;
+    }
+    let from = today.minus(DAY.saturating_mul(u32::try_from(days).ok()?));
+    let hour = usize::from(calendar.local_hour(event.timestamp).hour);
+    let filter = EventFilter {
+        camera_ids: vec![camera.id.to_string()],
+        start_time: Some(from),
+        end_time: Some(today.minus(Duration::from_millis(1))),
+        ..EventFilter::default()
+    };
+    // It makes a description better, and none impossible.
+    let stats = deps.db.event_stats(filter, calendar).await.ok()?;
+    route::usual(stats.by_hour.get(hour).copied()?, days)
 }

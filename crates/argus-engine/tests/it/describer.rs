@@ -8,6 +8,7 @@ use argus_core::describe::{
     CallRecord, DescribeError, DescribeFailure, DescribeOutcome, DescribeRequest, Description, ProviderInfo, Resend,
 };
 use argus_core::event::ObjectKind;
+use argus_core::figures::ProviderFigures;
 use argus_core::ports::Describer;
 use argus_core::provider::{ProviderConfig, ProviderKind, ProviderTest, StoredProvider};
 use argus_core::{Faults, ProviderId};
@@ -29,6 +30,8 @@ pub(crate) struct Script {
     pub(crate) gate: Semaphore,
     /// Permits to hand over an answer that is settled.
     pub(crate) after: Semaphore,
+    /// Whether nobody answers, whatever is asked.
+    pub(crate) down: std::sync::atomic::AtomicBool,
     /// The most that a call may cost; none: nobody knows.
     pub(crate) estimate: Mutex<Option<f64>>,
     /// Whose row calls name.
@@ -36,6 +39,8 @@ pub(crate) struct Script {
     /// What it was told of providers last.
     pub(crate) configured: Mutex<Vec<StoredProvider>>,
     pub(crate) resent: Mutex<Vec<Resend>>,
+    /// How providers are doing.
+    pub(crate) figures: Mutex<Vec<ProviderFigures>>,
 }
 
 pub(crate) fn provider(name: &str, costs: bool) -> ProviderInfo {
@@ -50,10 +55,12 @@ impl Script {
             answers: Mutex::default(),
             gate: Semaphore::new(1_000_000),
             after: Semaphore::new(1_000_000),
+            down: std::sync::atomic::AtomicBool::new(false),
             estimate: Mutex::default(),
             provider_id: Mutex::default(),
             configured: Mutex::default(),
             resent: Mutex::default(),
+            figures: Mutex::default(),
         }
     }
 
@@ -94,6 +101,10 @@ impl Describer for Script {
         self.requests.lock().unwrap().push(request.clone());
         let frames = request.frames.iter().map(|f| (Some(f.index), f.sha256.clone())).collect();
         self.call(self.planned("the whole prompt", frames), ledger).await
+    }
+
+    fn figures(&self) -> Vec<ProviderFigures> {
+        self.figures.lock().unwrap().clone()
     }
 
     fn configure(&self, providers: &[StoredProvider]) {
@@ -178,8 +189,10 @@ impl Script {
             Err(other) => return DescribeOutcome { record, result: refused(&format!("{other:?}")) },
         };
         self.gate.acquire().await.unwrap().forget();
+        let is_down = self.down.load(std::sync::atomic::Ordering::Relaxed);
         let plain = Answer::Says { text: "A cat.", confidence: Some(80), cost: None };
         let answer = self.answers.lock().unwrap().pop_front().unwrap_or(plain);
+        let answer = if is_down { Answer::Fails(DescribeFailure::Unreachable) } else { answer };
         let result = match answer {
             Answer::Says { text, confidence, cost } => {
                 record.cost = cost;

@@ -179,6 +179,16 @@ impl Stage {
         wait("the calls", || async { (self.script.calls() >= n).then_some(()) }).await;
     }
 
+    /// Waits until nothing is left to be done at this moment.
+    pub(crate) async fn idle(&self) {
+        wait("a queue without work", || async {
+            let counts = self.db.jobs_count().await.unwrap();
+            let next = self.db.job_next_at().await.unwrap();
+            (counts.leased == 0 && next.is_none_or(|at| at > self.clock.now())).then_some(())
+        })
+        .await;
+    }
+
     /// Whether a file is in the media store.
     pub(crate) async fn has(&self, key: &str) -> bool {
         self.media.head(&key.into()).await.is_ok()
