@@ -28,7 +28,7 @@ use sha2::{Digest as _, Sha256};
 struct Args {
     /// The picture.
     jpeg: PathBuf,
-    /// Who is asked: openai, xai, anthropic, gemini, ollama or openai_compatible.
+    /// Who is asked: openai, xai, anthropic, gemini, ollama or `openai_compatible`.
     #[arg(long, default_value = "openai_compatible")]
     kind: String,
     /// The model to ask; without one, the built-in describer answers alone.

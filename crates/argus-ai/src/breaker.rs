@@ -134,7 +134,8 @@ impl State {
         let Some(open) = self.open else { return Ok(false) };
         let holds = open.holds(now);
         let trial = open.why != Why::Asked;
-        if !holds && !(trial && self.trial) {
+        let deciding = trial && self.trial;
+        if !(holds || deciding) {
             return Ok(trial);
         }
         let left = if holds { open.until.since(now).as_secs().max(1) } else { 1 };

@@ -51,13 +51,8 @@ pub(crate) struct Attempt<'a> {
     made: Vec<(Vec<Shot>, Arc<[Picture]>)>,
 }
 
-/// How it goes on.
-enum Next {
-    /// With this outcome.
-    Done(DescribeOutcome),
-    /// With the next provider.
-    Further,
-}
+/// How it goes on: with this outcome, or with the next provider.
+type Next = Option<DescribeOutcome>;
 
 /// A provider that is asked now.
 struct Asking<'a> {
@@ -91,9 +86,8 @@ impl<'a> Attempt<'a> {
         let members = self.order();
         for (at, member) in members.iter().enumerate() {
             let next = members.get(at + 1..).unwrap_or_default().iter().find(|next| !next.is_builtin());
-            match self.one(member, next.map(AsRef::as_ref)).await {
-                Next::Done(outcome) => return outcome,
-                Next::Further => {}
+            if let Some(outcome) = self.one(member, next.map(AsRef::as_ref)).await {
+                return outcome;
             }
         }
         self.all_failed()
@@ -204,7 +198,7 @@ impl<'a> Attempt<'a> {
         match result {
             Ok(description) => {
                 admission.succeeded(clock.now());
-                Next::Done(self.outcome(record, Ok(description)))
+                Some(self.outcome(record, Ok(description)))
             }
             Err(error) => {
                 // A provider that the others left hardly any time is not to blame for having used it up.
@@ -214,7 +208,7 @@ impl<'a> Attempt<'a> {
                     tracing::warn!(provider.name = member.config().name, error.kind = %error.kind, "breaker opened: the provider is passed over for a while");
                 }
                 self.failed(member, record, error);
-                Next::Further
+                None
             }
         }
     }
@@ -283,7 +277,7 @@ impl<'a> Attempt<'a> {
                 if let Ok(admission) = member.breaker.admit(self.providers.clock.now()) {
                     admission.succeeded(self.providers.clock.now());
                 }
-                Next::Done(self.outcome(record, result))
+                Some(self.outcome(record, result))
             }
             Err(refusal) => self.refused(member, refusal),
         }
@@ -309,7 +303,7 @@ impl<'a> Attempt<'a> {
             Refusal::Unavailable(why) => {
                 let message = format!("nothing was sent, because calls cannot be booked: {why}");
                 let error = failure(DescribeFailure::ServerError, message);
-                Next::Done(self.outcome(member.record(), Err(error)))
+                Some(self.outcome(member.record(), Err(error)))
             }
         }
     }
@@ -323,7 +317,7 @@ impl<'a> Attempt<'a> {
         member.breaker.passed_over();
         self.path.push(member.step(&error, 0));
         self.passed = Some((member.record(), error));
-        Next::Further
+        None
     }
 
     fn failed(&mut self, member: &Member, record: CallRecord, error: DescribeError) {

@@ -165,7 +165,7 @@ fn noted(mut parameters: Map<String, Value>, pictures: &[Picture]) -> Map<String
     let of = |picture: &Picture| NotedPicture {
         index: picture.shot.index,
         sha256: picture.sha256.clone(),
-        made: (!picture.shot.as_stored).then(|| Made {
+        made: (!picture.shot.as_stored).then_some(Made {
             crop: picture.shot.crop,
             width: picture.shot.width,
             height: picture.shot.height,

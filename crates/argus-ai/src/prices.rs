@@ -77,6 +77,11 @@ pub(crate) fn of(config: &ProviderConfig) -> Prices {
     })
 }
 
+/// Version of the table, which is its date.
+pub(crate) fn table_version() -> &'static str {
+    &PRICES.version
+}
+
 /// Where [`of`] has them from; `None` when nothing is known.
 pub(crate) fn version(config: &ProviderConfig) -> Option<String> {
     if config.prices.is_some() {
@@ -84,7 +89,7 @@ pub(crate) fn version(config: &ProviderConfig) -> Option<String> {
     }
     let known = matches!(config.kind, ProviderKind::Ollama | ProviderKind::Builtin)
         || listed(config.kind, &config.model).is_some();
-    known.then(|| PRICES.version.clone())
+    known.then(|| table_version().to_owned())
 }
 
 /// US dollars for so many tokens; `None` when a price or a count is unknown, because a part of a sum is no sum. What is

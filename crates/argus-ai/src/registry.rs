@@ -14,7 +14,7 @@ use async_trait::async_trait;
 
 use crate::chain::Attempt;
 use crate::member::{Make, Member, capabilities};
-use crate::vendor::{kind_info, vendor};
+use crate::vendor::{kind_info, kinds_version, vendor};
 use crate::{prices, resend, trial};
 
 /// Stands in for the key of a provider that is switched off, so that the rest of it can be checked.
@@ -60,7 +60,11 @@ impl std::fmt::Debug for Providers {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let members = self.members();
         let names: Vec<&str> = members.iter().map(|member| member.config().name.as_str()).collect();
-        f.debug_struct("Providers").field("names", &names).finish_non_exhaustive()
+        f.debug_struct("Providers")
+            .field("names", &names)
+            .field("kinds", &kinds_version())
+            .field("prices", &prices::table_version())
+            .finish_non_exhaustive()
     }
 }
 

@@ -49,7 +49,7 @@ impl Anthropic {
     }
 
     /// Takes words and tokens out of a message.
-    fn read(&self, message: &Value) -> Result<Answer, Fault> {
+    pub(super) fn read(&self, message: &Value) -> Result<Answer, Fault> {
         let counted = counted(message);
         let Some(blocks) = message.get("content").and_then(Value::as_array) else {
             return Err(Fault::unusable("the endpoint answered without any content", counted));

@@ -70,8 +70,8 @@ impl Fault {
     }
 
     /// A filter of the provider took the answer away, or never let the question through.
-    pub(super) fn held_back(reason: &str, spent: Answer) -> Self {
-        let reason = one_line(reason, 60);
+    pub(super) fn held_back(reason: &str, scrub: &Scrub, spent: Answer) -> Self {
+        let reason = one_line(&scrub.clean(reason), 60);
         let message = format!("the provider's content filter held the answer back ({reason})");
         Self { spent: Some(spent), ..Self::of(DescribeFailure::InvalidAnswer, message) }
     }

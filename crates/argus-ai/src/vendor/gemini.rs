@@ -53,32 +53,32 @@ impl Gemini {
         let model = self.model.strip_prefix("models/").unwrap_or(&self.model);
         self.transport.at(VERSION, &["models", &format!("{model}:generateContent")])
     }
-}
 
-/// Takes words and tokens out of an answer.
-fn read(answer: &Value) -> Result<Answer, Fault> {
-    let counted = counted(answer);
-    if let Some(reason) = answer.pointer("/promptFeedback/blockReason").and_then(Value::as_str) {
-        return Err(Fault::held_back(reason, counted));
-    }
-    let Some(candidate) = answer.pointer("/candidates/0") else {
-        return Err(Fault::unusable("the endpoint answered without any candidate", counted));
-    };
-    let finish = candidate.get("finishReason").and_then(Value::as_str).unwrap_or("STOP");
-    let parts = candidate.pointer("/content/parts").and_then(Value::as_array).into_iter().flatten();
-    // What the model thought before it answered is marked as such.
-    let said = parts.filter(|part| part.get("thought").and_then(Value::as_bool) != Some(true));
-    let text: String = said.filter_map(|part| part.get("text").and_then(Value::as_str)).collect();
-    match finish {
-        "STOP" | "FINISH_REASON_UNSPECIFIED" => Ok(Answer { text, ..counted }),
-        "MAX_TOKENS" if thought(answer) || text.trim().is_empty() => Err(Fault::thought_too_long(counted)),
-        "MAX_TOKENS" => Ok(Answer { text, cut_off: true, ..counted }),
-        "SAFETY" | "RECITATION" | "LANGUAGE" | "BLOCKLIST" | "PROHIBITED_CONTENT" | "SPII" | "IMAGE_SAFETY" => {
-            Err(Fault::held_back(finish, counted))
+    /// Takes words and tokens out of an answer.
+    pub(super) fn read(&self, answer: &Value) -> Result<Answer, Fault> {
+        let (scrub, counted) = (self.transport.scrub(), counted(answer));
+        if let Some(reason) = answer.pointer("/promptFeedback/blockReason").and_then(Value::as_str) {
+            return Err(Fault::held_back(reason, scrub, counted));
         }
-        // `OTHER` and what is not known yet: the words decide, if there are any.
-        _ if text.trim().is_empty() => Err(Fault::held_back(finish, counted)),
-        _ => Ok(Answer { text, ..counted }),
+        let Some(candidate) = answer.pointer("/candidates/0") else {
+            return Err(Fault::unusable("the endpoint answered without any candidate", counted));
+        };
+        let finish = candidate.get("finishReason").and_then(Value::as_str).unwrap_or("STOP");
+        let parts = candidate.pointer("/content/parts").and_then(Value::as_array).into_iter().flatten();
+        // What the model thought before it answered is marked as such.
+        let said = parts.filter(|part| part.get("thought").and_then(Value::as_bool) != Some(true));
+        let text: String = said.filter_map(|part| part.get("text").and_then(Value::as_str)).collect();
+        match finish {
+            "STOP" | "FINISH_REASON_UNSPECIFIED" => Ok(Answer { text, ..counted }),
+            "MAX_TOKENS" if thought(answer) || text.trim().is_empty() => Err(Fault::thought_too_long(counted)),
+            "MAX_TOKENS" => Ok(Answer { text, cut_off: true, ..counted }),
+            "SAFETY" | "RECITATION" | "LANGUAGE" | "BLOCKLIST" | "PROHIBITED_CONTENT" | "SPII" | "IMAGE_SAFETY" => {
+                Err(Fault::held_back(finish, scrub, counted))
+            }
+            // `OTHER` and what is not known yet: the words decide, if there are any.
+            _ if text.trim().is_empty() => Err(Fault::held_back(finish, scrub, counted)),
+            _ => Ok(Answer { text, ..counted }),
+        }
     }
 }
 
@@ -196,7 +196,7 @@ impl Vendor for Gemini {
         let way = self.ways.now();
         let body = body::json(&Body::new(question, &Self::chosen(question, way)));
         let request = post(self.address(), body);
-        let (asked, fault) = self.transport.ask(API, request, (reach, within), read).await;
+        let (asked, fault) = self.transport.ask(API, request, (reach, within), |json| self.read(json)).await;
         self.ways.learn(question, way, asked, fault)
     }
 

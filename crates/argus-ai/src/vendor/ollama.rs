@@ -117,7 +117,7 @@ impl<'a> Body<'a> {
 }
 
 /// Takes words and tokens out of an answer.
-fn read(answer: &Value) -> Result<Answer, Fault> {
+pub(super) fn read(answer: &Value) -> Result<Answer, Fault> {
     let count = |key: &str| answer.get(key).and_then(Value::as_u64).and_then(|n| u32::try_from(n).ok());
     let counted =
         Answer { tokens_input: count("prompt_eval_count"), tokens_output: count("eval_count"), ..Answer::default() };

@@ -83,7 +83,7 @@ impl OpenAi {
     }
 
     /// Takes words, tokens and cost out of a completion.
-    fn read(&self, completion: &Value) -> Result<Answer, Fault> {
+    pub(super) fn read(&self, completion: &Value) -> Result<Answer, Fault> {
         let scrub = self.transport.scrub();
         let counted = wire::counted(completion);
         let Some(choice) = completion.pointer("/choices/0") else {
@@ -98,7 +98,7 @@ impl OpenAi {
         }
         let finish = choice.get("finish_reason").and_then(Value::as_str);
         if finish == Some("content_filter") {
-            return Err(Fault::held_back("content_filter", counted));
+            return Err(Fault::held_back("content_filter", scrub, counted));
         }
         let (text, cut_off) = (wire::content(choice), finish == Some("length"));
         if cut_off && (wire::thought(completion) || text.trim().is_empty()) {

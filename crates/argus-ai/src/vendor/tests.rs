@@ -1,5 +1,6 @@
 //! Every vendor against a fake that speaks as it does.
 
+mod anything;
 mod faults;
 mod litellm;
 mod local;
@@ -22,6 +23,8 @@ use super::{Asked, Question, QuestionFrame, Reach, Vendor, vendor};
 const AMPLE: Duration = Duration::from_secs(60);
 /// Stands in every request, and must stand nowhere else.
 const KEY: &str = "sk-never-seen-0815";
+/// Half a key is a secret, too.
+const HALF_KEY: &str = "sk-never";
 
 fn config(dialect: Dialect, base_url: &str) -> ProviderConfig {
     ProviderConfig {

@@ -6,7 +6,7 @@ use argus_core::event::ObjectKind;
 use argus_core::ports::Describer;
 use argus_core::provider::ProviderKind;
 
-use crate::{Book, hex, kind, providers, request, stored, vendor};
+use crate::support::{Book, hex, kind, providers, request, stored, vendor};
 
 const WORDS: &str = r#"{"description":"A man carries a parcel to the door.","objects":["person","package"],"confidence":91,"reason":"He is in both pictures."}"#;
 

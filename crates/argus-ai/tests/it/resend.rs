@@ -5,7 +5,7 @@ use argus_core::call::Unbooked;
 use argus_core::describe::Resend;
 use argus_core::ports::Describer;
 
-use crate::{providers, request, vendor};
+use crate::support::{providers, request, vendor};
 
 fn questions(all: Vec<Request>) -> Vec<Request> {
     all.into_iter().filter(|request| !request.pictures.is_empty()).collect()

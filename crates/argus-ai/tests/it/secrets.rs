@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use argus_ai_sim::{Dialect, Fault};
 use argus_core::ports::Describer;
 
-use crate::{Book, KEY, providers, request, vendor};
+use crate::support::{Book, KEY, providers, request, vendor};
 
 /// Keeps all that is logged.
 #[derive(Clone, Default)]
@@ -56,7 +56,9 @@ async fn the_key_is_in_no_outcome_account_log_or_debug_output() {
             // The endpoint itself did get it; otherwise this test would show nothing.
             let requests = sim.requests();
             assert!(requests[0].headers.iter().any(|(_, value)| value.contains(KEY)), "{dialect:?}");
-            assert!(requests.iter().all(|r| !r.path.contains(KEY) && r.query.as_ref().is_none_or(|q| !q.contains(KEY))));
+            assert!(
+                requests.iter().all(|r| !r.path.contains(KEY) && r.query.as_ref().is_none_or(|q| !q.contains(KEY)))
+            );
         }
     }
     let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use argus_ai_sim::{AiSim, Dialect, Fault};
 
-use super::{KEY, Reach, config, question, vendor};
+use super::{HALF_KEY, KEY, Reach, config, question, vendor};
 
 /// Keeps all that is logged.
 #[derive(Clone, Default)]
@@ -69,7 +69,7 @@ async fn the_key_is_in_no_outcome_log_or_debug_output() {
     let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
     assert!(log.contains("the log is kept"), "{log}");
     for (what, text) in [("outcomes", &seen), ("log", &log)] {
-        assert!(!text.contains(KEY), "the key is in the {what}");
+        assert!(!text.contains(HALF_KEY), "the key is in the {what}");
     }
     assert!(seen.contains("authorization: Bearer ***") && seen.contains("x-api-key: ***"), "{seen}");
 }

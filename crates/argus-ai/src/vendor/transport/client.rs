@@ -10,6 +10,10 @@ use crate::vendor::reach::Resolver;
 /// Limit for name look-up, connection and TLS together.
 const CONNECT: Duration = Duration::from_secs(10);
 
+/// How long a connection is kept for the next call. Many servers end it after 5 s, and a call that meets that moment fails;
+/// it is not sent twice.
+const KEEP: Duration = Duration::from_secs(4);
+
 /// TLS is verified against the machine's certificate authorities. Proxies of the environment are not used: nothing may go
 /// to a host that the configuration does not name.
 ///
@@ -29,6 +33,7 @@ pub(super) fn build(base: &Url, resolver: Resolver) -> Result<reqwest::Client, r
         .no_proxy()
         .dns_resolver(Arc::new(resolver))
         .connect_timeout(CONNECT)
+        .pool_idle_timeout(KEEP)
         .user_agent(concat!("argus/", env!("CARGO_PKG_VERSION")))
         .build()
 }
