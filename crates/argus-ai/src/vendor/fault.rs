@@ -21,7 +21,7 @@ mod said;
 use argus_core::describe::{DescribeError, DescribeFailure};
 use reqwest::StatusCode;
 use reqwest::header::HeaderMap;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use self::said::Said;
 use super::Answer;
@@ -101,7 +101,12 @@ pub(super) fn refused(api: &str, status: StatusCode, headers: &HeaderMap, body: 
 
 /// A failure that came with a status of success.
 pub(super) fn inside(api: &str, body: &Value, scrub: &Scrub) -> Option<Fault> {
-    body.get("error").filter(|e| !e.is_null())?;
+    let error = body.get("error")?;
+    // A field that is there and says nothing.
+    if matches!(error, Value::Null | Value::Bool(false)) || *error == "" || error.as_object().is_some_and(Map::is_empty)
+    {
+        return None;
+    }
     let said = Said::of(body);
     let status = said.status().unwrap_or(500);
     let mut fault = meaning(api, status, &said, scrub);
@@ -126,6 +131,8 @@ fn meaning(api: &str, status: u16, said: &Said, scrub: &Scrub) -> Fault {
         400..=403 | 422 | 429 if said.is_spent() => told(Quota, "the account's money or quota is spent"),
         402 => told(Quota, "the account's money or quota is spent"),
         400 | 403 | 422 | 451 if said.is_content() => told(InvalidAnswer, "the provider refuses the content"),
+        // A project that may not use the model.
+        403 if said.is_model_code() => told(ModelNotFound, "there is no such model"),
         401 | 403 => unauthorized(),
         400 | 422 if said.is_key() => unauthorized(),
         429 => told(RateLimited, "too many requests for now"),
@@ -171,6 +178,11 @@ mod tests {
             Unauthorized,
         );
         check(403, "", Unauthorized);
+        check(
+            403,
+            r#"{"error":{"message":"Project `p` does not have access to model `m`","code":"model_not_found"}}"#,
+            ModelNotFound,
+        );
         check(402, r#"{"error":{"message":"Insufficient credits","code":402}}"#, Quota);
         check(
             429,
@@ -398,7 +410,9 @@ mod tests {
     fn failures_inside_a_success_are_found() {
         let find = |v: Value| inside("x", &v, &Scrub::default());
         assert!(find(json!({ "choices": [] })).is_none());
-        assert!(find(json!({ "error": null })).is_none());
+        for nothing in [json!(null), json!(""), json!({}), json!(false)] {
+            assert!(find(json!({ "error": nothing })).is_none());
+        }
         let kind = |v: Value| find(v).unwrap().error.kind;
         assert_eq!(kind(json!({ "error": { "message": "Rate limited", "code": 429 } })), RateLimited);
         assert_eq!(kind(json!({ "error": "whatever" })), ServerError);

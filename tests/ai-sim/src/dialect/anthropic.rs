@@ -185,6 +185,14 @@ fn read(request: &Request, settings: &Settings, found: &mut Found) -> Result<(),
     match body.get("system") {
         None => {}
         Some(Value::String(text)) => found.texts.push(text.clone()),
+        Some(Value::Array(blocks)) => {
+            for block in blocks {
+                self::block(block, found).map_err(|why| Wrong::new(format!("system: {why}")))?;
+            }
+            if !found.pictures.is_empty() {
+                return Err(Wrong::new("system: Input tag 'image' does not match any of the expected tags"));
+            }
+        }
         Some(_) => return Err(Wrong::new("system: Input should be a valid string")),
     }
     let messages = body.get("messages").and_then(Value::as_array).filter(|m| !m.is_empty());

@@ -16,11 +16,12 @@ const MAX_IMAGES: usize = 3600;
 /// Largest request with its pictures inside, bytes (same page).
 const MAX_BODY: usize = 20 * 1024 * 1024;
 
-const FIELDS: [&str; 10] = [
+const FIELDS: [&str; 11] = [
     "contents",
     "systemInstruction",
     "system_instruction",
     "generationConfig",
+    "generation_config",
     "safetySettings",
     "tools",
     "toolConfig",
@@ -28,7 +29,7 @@ const FIELDS: [&str; 10] = [
     "model",
     "labels",
 ];
-const CONFIG: [&str; 18] = [
+const CONFIG: [&str; 20] = [
     "stopSequences",
     "responseMimeType",
     "responseSchema",
@@ -44,6 +45,8 @@ const CONFIG: [&str; 18] = [
     "frequencyPenalty",
     "responseLogprobs",
     "logprobs",
+    "max_output_tokens",
+    "response_mime_type",
     "speechConfig",
     "thinkingConfig",
     "mediaResolution",
@@ -226,6 +229,11 @@ fn quota(id: &str, wait: Option<f64>) -> Value {
     Value::Array(details)
 }
 
+/// A field by its name in JSON or in the interface's own description: both are taken.
+fn either<'a>(map: &'a Map<String, Value>, json: &str, original: &str) -> Option<&'a Value> {
+    map.get(json).or_else(|| map.get(original))
+}
+
 fn no_field(name: &str, place: &str) -> Wrong {
     let at = if place.is_empty() { String::new() } else { format!(" at '{place}'") };
     Wrong::new(format!("Invalid JSON payload received. Unknown name \"{name}\"{at}: Cannot find field."))
@@ -241,7 +249,7 @@ fn read(request: &Request, settings: &Settings, found: &mut Found) -> Result<(),
     if let Some(name) = check::unknown(body, &FIELDS) {
         return Err(no_field(name, ""));
     }
-    if let Some(system) = body.get("systemInstruction") {
+    if let Some(system) = either(body, "systemInstruction", "system_instruction") {
         content(system, "system_instruction", found)?;
         if !found.pictures.is_empty() {
             return Err(Wrong::new("System instruction can hold text alone."));
@@ -261,7 +269,7 @@ fn read(request: &Request, settings: &Settings, found: &mut Found) -> Result<(),
     if found.pictures.len() > MAX_IMAGES {
         return Err(Wrong::new(format!("Please use fewer than {MAX_IMAGES} images")));
     }
-    match body.get("generationConfig") {
+    match either(body, "generationConfig", "generation_config") {
         Some(config) => self::config(config, settings),
         None => Ok(()),
     }
@@ -274,14 +282,16 @@ fn content(content: &Value, place: &str, found: &mut Found) -> Result<(), Wrong>
     };
     for (at, part) in parts.iter().enumerate() {
         let map = part.as_object().cloned().unwrap_or_else(Map::new);
-        if let Some(name) = check::unknown(&map, &["text", "inlineData", "mediaResolution"]) {
+        if let Some(name) = check::unknown(&map, &["text", "inlineData", "inline_data", "mediaResolution"]) {
             return Err(no_field(name, &format!("{place}.parts[{at}]")));
         }
-        match (map.get("text").and_then(Value::as_str), map.get("inlineData")) {
+        match (map.get("text").and_then(Value::as_str), either(&map, "inlineData", "inline_data")) {
             (Some(text), None) => found.texts.push(text.to_owned()),
             (None, Some(blob)) => {
-                let field = |key: &str| blob.get(key).and_then(Value::as_str).unwrap_or_default();
-                let picture = check::picture(field("mimeType"), field("data"));
+                let blob = blob.as_object().cloned().unwrap_or_else(Map::new);
+                let field = |value: Option<&Value>| value.and_then(Value::as_str).unwrap_or_default().to_owned();
+                let media_type = field(either(&blob, "mimeType", "mime_type"));
+                let picture = check::picture(&media_type, &field(blob.get("data")));
                 found.pictures.push(picture.map_err(|why| Wrong::new(format!("{place}.parts[{at}]: {why}")))?);
             }
             _ => {

@@ -55,6 +55,23 @@ const FIELDS: [&str; 34] = [
     "moderation",
 ];
 
+/// What `OpenRouter` takes beside them (<https://openrouter.ai/docs/api-reference/parameters>).
+const MORE_FIELDS: [&str; 13] = [
+    "usage",
+    "models",
+    "provider",
+    "plugins",
+    "route",
+    "transforms",
+    "reasoning",
+    "include_reasoning",
+    "top_k",
+    "top_a",
+    "min_p",
+    "repetition_penalty",
+    "structured_outputs",
+];
+
 /// Who of those that speak so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Speaker {
@@ -79,7 +96,7 @@ impl Speaks for Speaker {
 
     fn read(&self, request: &Request, settings: &Settings) -> Found {
         let mut found = Found::default();
-        found.wrong = read(request, settings, &mut found).err();
+        found.wrong = read(*self, request, settings, &mut found).err();
         found
     }
 
@@ -142,7 +159,7 @@ impl Speaks for Speaker {
     }
 }
 
-fn read(request: &Request, settings: &Settings, found: &mut Found) -> Result<(), Wrong> {
+fn read(speaker: Speaker, request: &Request, settings: &Settings, found: &mut Found) -> Result<(), Wrong> {
     if request.header("content-type").is_none_or(|v| !v.starts_with("application/json")) {
         return Err(Wrong::new("you must provide a body of type application/json"));
     }
@@ -153,7 +170,8 @@ fn read(request: &Request, settings: &Settings, found: &mut Found) -> Result<(),
     if found.model.is_empty() {
         return Err(Wrong::new("you must provide a model parameter"));
     }
-    if let Some(name) = check::unknown(body, &FIELDS) {
+    let more: &[&str] = if speaker == Speaker::OpenRouter { &MORE_FIELDS } else { &[] };
+    if let Some(name) = check::unknown(body, &[&FIELDS, more].concat()) {
         return Err(Wrong::at(name, format!("Unrecognized request argument supplied: {name}")));
     }
     let messages = body.get("messages").and_then(Value::as_array).filter(|m| !m.is_empty());

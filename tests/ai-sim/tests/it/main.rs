@@ -2,6 +2,8 @@
 
 // `cfg(test)`, which always holds here, tells clippy that helpers beside the tests are tests, too.
 #[cfg(test)]
+mod clients;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod strict;

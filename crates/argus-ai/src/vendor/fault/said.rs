@@ -149,10 +149,16 @@ impl Said {
         ])
     }
 
+    /// It does not have the model.
     pub(super) fn is_model(&self) -> bool {
         self.mentions(&["model_not_found", "model not found", "no such model", "invalid model name"])
             || (self.mentions(&["model"])
                 && self.mentions(&["not exist", "not found", "not_found", "unknown", "not a valid model"]))
+    }
+
+    /// The same, said by a code.
+    pub(super) fn is_model_code(&self) -> bool {
+        self.marks.contains("model_not_found")
     }
 
     /// The model sees nothing.
