@@ -75,11 +75,11 @@ async fn without_the_model_the_builtin_sentences_serve_and_say_why() {
     assert_eq!(receipt["status"], "succeeded");
     assert_eq!(receipt["fallback_path"][0]["error_kind"], "server_error", "{receipt}");
 
-    // Wrong keys, useless answers: each is named.
+    // Useless answers, wrong keys: each is named. The wrong key comes last: whoever has one is left alone for a while.
     for (fault, kind) in [
-        (Fault::Unauthorized, "unauthorized"),
-        (Fault::RateLimited(Some(Duration::from_secs(1))), "rate_limited"),
         (Fault::InvalidJson, "invalid_answer"),
+        (Fault::RateLimited(Some(Duration::from_secs(1))), "rate_limited"),
+        (Fault::Unauthorized, "unauthorized"),
     ] {
         ai.recover();
         ai.fault(fault);

@@ -147,7 +147,7 @@ async fn every_fault_of_a_provider_is_named() {
         "http://h/?k=1",
         "http://h/#x",
         "file:///etc/passwd",
-        "http://0.0.0.0/",
+        "http://h\n/",
         &format!("http://h/{}", "x".repeat(500)),
     ] {
         check(json!({"kind": "openai_compatible", "model": "m", "base_url": url}), &["base_url"]).await;
