@@ -92,11 +92,11 @@ async fn without_the_model_the_builtin_sentences_serve_and_say_why() {
     assert_eq!(receipt["status"], "succeeded");
     assert_eq!(receipt["fallback_path"][0]["error_kind"], "server_error", "{receipt}");
 
-    // Wrong keys, useless answers: each is named.
+    // Wrong keys, useless answers: each is named. The wrong key comes last: after it nobody is asked for five minutes.
     for (fault, kind) in [
-        (Fault::Unauthorized, "unauthorized"),
         (Fault::RateLimited { retry_after_s: 1 }, "rate_limited"),
         (Fault::InvalidJson, "invalid_answer"),
+        (Fault::Unauthorized, "unauthorized"),
     ] {
         ai.recover();
         ai.fail_always(fault);
