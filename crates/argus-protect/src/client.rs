@@ -27,7 +27,7 @@ impl Client {
     /// # Errors
     /// `Unreachable` when the host is no host, `TlsUntrusted` when TLS cannot be set up.
     pub fn new(config: &ControllerConfig, clock: Arc<dyn Clock>, tuning: Tuning) -> Result<Self, ProtectError> {
-        Self::with(config, clock, Arc::new(tuning), Lockouts::default(), None, Arc::new(|_kept| {}))
+        Self::with(config, clock, Arc::new(tuning), Lockouts::default(), None, Arc::new(|_kept| {}), true)
     }
 
     pub(crate) fn with(
@@ -37,8 +37,9 @@ impl Client {
         lockouts: Lockouts,
         kept: Option<&Secret>,
         keep: Keep,
+        judges: bool,
     ) -> Result<Self, ProtectError> {
-        let tls = Tls::new(Trust::of(config))?;
+        let tls = Tls::new(Trust::of(config), judges)?;
         let http = Arc::new(Http::new(&config.host, config.port, tls, ConsoleClock::new(clock), tuning)?);
         let local = match (&config.username, &config.password) {
             (Some(username), Some(password)) => {

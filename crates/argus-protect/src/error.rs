@@ -1,5 +1,6 @@
 //! What can go wrong with a controller, for the caller to act on.
 
+use std::io;
 use std::time::Duration;
 
 use argus_core::controller::{ControllerError, ControllerFault};
@@ -13,6 +14,9 @@ pub enum ProtectError {
     /// Nobody answers there.
     #[error("the controller cannot be reached ({0}): check its address, its port and the network")]
     Unreachable(String),
+    /// A stream that was open ended.
+    #[error("the connection to the controller was lost ({0})")]
+    Lost(String),
     /// No answer in time.
     #[error("the controller did not answer in time ({0})")]
     Timeout(String),
@@ -94,12 +98,34 @@ pub(crate) fn of_status(what: &'static str, status: u16) -> ProtectError {
     }
 }
 
+/// Why something failed, in the words of its innermost cause: those around it repeat it, and some add addresses of
+/// manuals.
+pub(crate) fn reason(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut cause = error;
+    loop {
+        if let Some(io) = cause.downcast_ref::<io::Error>() {
+            match (io.kind(), io.get_ref()) {
+                (io::ErrorKind::UnexpectedEof, _) => return "the other side closed it".into(),
+                (_, Some(wrapped)) => {
+                    cause = wrapped;
+                    continue;
+                }
+                (_, None) => {}
+            }
+        }
+        match cause.source() {
+            Some(inner) => cause = inner,
+            None => return cause.to_string(),
+        }
+    }
+}
+
 impl ProtectError {
     /// The kind that the HTTP interface names; `None` for what is none of them.
     #[must_use]
     pub fn fault(&self) -> Option<ControllerFault> {
         match self {
-            Self::Unreachable(_) | Self::Busy { .. } => Some(ControllerFault::Unreachable),
+            Self::Unreachable(_) | Self::Lost(_) | Self::Busy { .. } => Some(ControllerFault::Unreachable),
             Self::Timeout(_) => Some(ControllerFault::Timeout),
             Self::TlsUntrusted(_) => Some(ControllerFault::TlsUntrusted),
             Self::TlsChanged(_) => Some(ControllerFault::TlsChanged),
@@ -125,6 +151,7 @@ impl ProtectError {
             | Self::TooOld(_)
             | Self::Unsupported(_) => true,
             Self::Unreachable(_)
+            | Self::Lost(_)
             | Self::Timeout(_)
             | Self::RateLimited(_)
             | Self::Busy { .. }
@@ -150,6 +177,7 @@ impl Classify for ProtectError {
     fn class(&self) -> ErrorClass {
         match self {
             Self::Unreachable(_)
+            | Self::Lost(_)
             | Self::Busy { .. }
             | Self::CameraOffline
             | Self::Locked { .. }
@@ -179,5 +207,18 @@ impl From<ProtectError> for ControllerError {
             ErrorClass::Unavailable => Self::Unavailable(text),
             _ => Self::Upstream(text),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_are_short() {
+        let check = |e: io::Error, expected: &str| assert_eq!(reason(&io::Error::other(e)), expected);
+        check(io::Error::new(io::ErrorKind::UnexpectedEof, "see https://manual"), "the other side closed it");
+        check(io::Error::other("no such name"), "no such name");
+        check(io::ErrorKind::ConnectionRefused.into(), "connection refused");
     }
 }

@@ -16,7 +16,7 @@ use url::Url;
 
 use crate::backoff::Backoff;
 use crate::clock::ConsoleClock;
-use crate::error::of_status;
+use crate::error::{of_status, reason};
 use crate::tls::{Tls, fault};
 use crate::{ProtectError, Tuning};
 
@@ -131,7 +131,7 @@ impl Http {
             .pool_max_idle_per_host(4)
             .pool_idle_timeout(Duration::from_secs(30))
             .build()
-            .map_err(|e| ProtectError::Unreachable(argus_core::chain(&e)))?;
+            .map_err(|e| ProtectError::Unreachable(reason(&e)))?;
         let base = base_url("https", host, port)?;
         Ok(Self { client, base, host: host.to_owned(), port, tls, clock, tuning })
     }
@@ -196,11 +196,7 @@ impl Http {
         if let Some(fault) = fault(&e, self.tls.shown().as_ref()) {
             return fault;
         }
-        if e.is_timeout() {
-            ProtectError::Timeout(what.into())
-        } else {
-            ProtectError::Unreachable(argus_core::chain(&e))
-        }
+        if e.is_timeout() { ProtectError::Timeout(what.into()) } else { ProtectError::Unreachable(reason(&e)) }
     }
 }
 

@@ -120,8 +120,9 @@ impl Hub {
     }
 
     fn tell_state(&self) {
-        let state = self.state();
+        // The lock first: of two tasks the one that looks last must also tell last.
         let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = self.state();
         // Counters change all the time; they are told with the next change that matters.
         let core = |s: &ControllerState| ControllerState { last_message_at: None, malformed: 0, ..s.clone() };
         if told.as_ref().is_none_or(|old| core(old) != core(&state)) {
@@ -164,6 +165,8 @@ impl Hub {
     }
 
     pub(crate) fn tell_devices(&self) {
+        // As with states.
+        let _told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
         self.queue.replace(ControllerItem::Devices(self.devices()));
     }
 

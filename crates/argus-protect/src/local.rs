@@ -197,7 +197,7 @@ impl Updates {
     /// # Errors
     /// Why the stream ended.
     pub async fn next(&mut self) -> Result<Result<Update, FrameError>, ProtectError> {
-        self.message().await.map_err(|ended| ProtectError::Unreachable(ended.reason))
+        self.message().await.map_err(|ended| ProtectError::Lost(ended.reason))
     }
 
     pub(crate) async fn message(&mut self) -> Result<Result<Update, FrameError>, Ended> {

@@ -116,7 +116,7 @@ fn report(client: Option<&Client>, learned: Learned, started: Instant) -> Contro
         firmware_version: learned.version,
         camera_count: count,
         certificate_sha256: shown.as_ref().map(|s| s.sha256.clone()),
-        certificate_trusted: shown.map(|s| s.trusted),
+        certificate_trusted: shown.and_then(|s| s.trusted),
         features: any.then_some(learned.features),
         elapsed_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
     }

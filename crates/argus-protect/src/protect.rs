@@ -54,6 +54,7 @@ impl Controllers for Protect {
             self.lockouts.clone(),
             plan.kept.as_ref(),
             keep,
+            false,
         );
         let stream = Box::new(Stream { queue: Arc::clone(&queue) });
         let client = match client {
@@ -86,6 +87,7 @@ impl Controllers for Protect {
             self.lockouts.clone(),
             None,
             Arc::new(|_kept| {}),
+            true,
         );
         probe::probe(client, limit).await
     }

@@ -61,7 +61,8 @@ pub struct Session {
     console: String,
     account: String,
     lockouts: Lockouts,
-    keep: Keep,
+    /// Locked while something is kept, so that the newest is kept last.
+    keep: Mutex<Keep>,
     live: Mutex<Option<Live>>,
     /// Sign-ins that were tried; also names the sessions.
     tries: AtomicU64,
@@ -95,7 +96,7 @@ impl Session {
             console,
             account,
             lockouts,
-            keep,
+            keep: Mutex::new(keep),
             live: Mutex::new(None),
             tries: AtomicU64::new(0),
             gate: tokio::sync::Mutex::new(None),
@@ -186,7 +187,7 @@ impl Session {
         let Some(live) = locked(&self.live).take() else { return };
         let call = Call::post("the sign-out", self.http.url(&["api/auth/logout"], &[]), json!({}));
         let _ = self.http.once(&dressed(&call, &live)).await;
-        (self.keep)(None);
+        locked(&self.keep)(None);
     }
 
     /// Whether an answer means that the session is gone: 401, or 403 for what was allowed before.
@@ -346,10 +347,11 @@ impl Session {
 
     /// Gives what must outlive a restart to the keeper.
     fn store(&self) {
+        let keep = locked(&self.keep);
         let live = locked(&self.live).clone();
         let lockout = self.lockouts.get(&self.console);
         if live.is_none() && lockout.is_none() {
-            return (self.keep)(None);
+            return keep(None);
         }
         let kept = Kept {
             account: self.account.clone(),
@@ -359,7 +361,7 @@ impl Session {
             locked_until_us: lockout.map(|l| l.until.as_micros()),
             attempts: lockout.map_or(0, |l| l.attempts),
         };
-        (self.keep)(serde_json::to_string(&kept).ok().map(Secret::new));
+        keep(serde_json::to_string(&kept).ok().map(Secret::new));
     }
 }
 

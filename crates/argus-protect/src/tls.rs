@@ -41,8 +41,8 @@ impl Trust {
 pub struct Shown {
     /// SHA-256 of the leaf, hex.
     pub sha256: String,
-    /// Whether the system's roots vouch for it, with the right name.
-    pub trusted: bool,
+    /// Whether the system's roots vouch for it, with the right name; `None` where nobody wanted to know.
+    pub trusted: Option<bool>,
 }
 
 /// A TLS client that remembers what it was shown.
@@ -53,14 +53,14 @@ pub(crate) struct Tls {
 }
 
 impl Tls {
-    /// A client that accepts what `trust` says.
+    /// A client that accepts what `trust` says; `judges` wants to know of every certificate whether the system trusts it.
     ///
     /// # Errors
     /// `TlsUntrusted` when the library cannot be set up.
-    pub(crate) fn new(trust: Trust) -> Result<Self, ProtectError> {
+    pub(crate) fn new(trust: Trust, judges: bool) -> Result<Self, ProtectError> {
         let provider = Arc::new(aws_lc_rs::default_provider());
         let shown = Arc::new(Mutex::new(None));
-        let verifier = Verifier { trust, provider: Arc::clone(&provider), shown: Arc::clone(&shown) };
+        let verifier = Verifier { trust, judges, provider: Arc::clone(&provider), shown: Arc::clone(&shown) };
         let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(|e| ProtectError::TlsUntrusted(e.to_string()))?
@@ -91,6 +91,7 @@ struct PinDiffers;
 #[derive(Debug)]
 struct Verifier {
     trust: Trust,
+    judges: bool,
     provider: Arc<CryptoProvider>,
     shown: Arc<Mutex<Option<Shown>>>,
 }
@@ -112,16 +113,19 @@ impl ServerCertVerifier for Verifier {
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
         // A machine without roots, as many containers are, trusts nobody.
-        let roots = system().map_err(|_none| Error::from(CertificateError::UnknownIssuer));
-        let by_system = roots.and_then(|s| s.verify_server_cert(leaf, chain, name, ocsp, now)).map(|_verified| ());
+        let roots = || system().map_err(|_none| Error::from(CertificateError::UnknownIssuer));
+        let judge = || roots()?.verify_server_cert(leaf, chain, name, ocsp, now).map(|_verified| ());
+        // Only where it matters: the library reports each certificate that it does not trust as an error.
+        let by_system = (self.judges || self.trust == Trust::System).then(judge);
         let sha256 = hex(&Sha256::digest(leaf));
         let fits = match &self.trust {
-            Trust::System => by_system.clone(),
+            Trust::System => by_system.clone().unwrap_or(Err(CertificateError::UnknownIssuer.into())),
             Trust::Pin(pin) if *pin == sha256 => Ok(()),
             Trust::Pin(_) => Err(CertificateError::Other(OtherError(Arc::new(PinDiffers))).into()),
             Trust::Any => Ok(()),
         };
-        *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = Some(Shown { sha256, trusted: by_system.is_ok() });
+        *self.shown.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some(Shown { sha256, trusted: by_system.map(|judged| judged.is_ok()) });
         fits.map(|()| ServerCertVerified::assertion())
     }
 

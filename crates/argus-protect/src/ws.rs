@@ -17,6 +17,7 @@ use tokio_tungstenite::tungstenite::{Bytes, Error, Message};
 use url::Url;
 
 use crate::ProtectError;
+use crate::error::{of_status, reason};
 use crate::http::Http;
 use crate::tls::fault;
 use crate::watch::{Step, Watch};
@@ -78,7 +79,7 @@ async fn handshake(
 ) -> Result<WebSocketStream<TlsStream<TcpStream>>, Refused> {
     let unreachable = |e: &(dyn std::error::Error + 'static)| Refused {
         status: None,
-        error: fault(e, http.tls.shown().as_ref()).unwrap_or_else(|| ProtectError::Unreachable(argus_core::chain(e))),
+        error: fault(e, http.tls.shown().as_ref()).unwrap_or_else(|| ProtectError::Unreachable(reason(e))),
     };
     let tcp = TcpStream::connect((http.host.as_str(), http.port)).await.map_err(|e| unreachable(&e))?;
     tcp.set_nodelay(true).map_err(|e| unreachable(&e))?;
@@ -97,7 +98,7 @@ async fn handshake(
         }
         Err(Error::Http(answer)) => {
             let status = answer.status().as_u16();
-            Err(Refused { status: Some(status), error: crate::error::of_status(what, status) })
+            Err(Refused { status: Some(status), error: of_status(what, status) })
         }
         Err(e) => Err(unreachable(&e)),
     }
@@ -147,7 +148,7 @@ impl Socket {
                         frame.map(|f| f.reason.as_str().chars().take(100).collect::<String>()).unwrap_or_default();
                     return Err(self.ended(format!("the controller closed it {why}").trim_end().to_owned(), code));
                 }
-                Some(Err(e)) => return Err(self.ended(argus_core::chain(&e), None)),
+                Some(Err(e)) => return Err(self.ended(reason(&e), None)),
                 None => return Err(self.ended("the connection broke".into(), None)),
             }
         }
@@ -181,7 +182,7 @@ impl Socket {
     async fn send(&mut self, message: Message) -> Result<(), Ended> {
         match timeout(self.every, self.inner.send(message)).await {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(e)) => Err(self.ended(argus_core::chain(&e), None)),
+            Ok(Err(e)) => Err(self.ended(reason(&e), None)),
             Err(_) => Err(self.ended("it takes no more".into(), None)),
         }
     }

@@ -78,7 +78,7 @@ pub(crate) async fn run(hub: Arc<Hub>, known_until: Option<Timestamp>) {
                 if ended.is_stale() {
                     place = None;
                 }
-                ProtectError::Unreachable(format!("the update stream ended: {}", ended.reason))
+                ProtectError::Lost(format!("the update stream ended: {}", ended.reason))
             }
             Err(e) => e,
         };

@@ -47,7 +47,7 @@ pub(crate) async fn run(hub: Arc<Hub>, known_until: Option<Timestamp>) {
                         return;
                     }
                     Some(ended) if ended.code == Some(POLICY) => ProtectError::RateLimited(ended.reason),
-                    Some(ended) => ProtectError::Unreachable(format!("the event stream ended: {}", ended.reason)),
+                    Some(ended) => ProtectError::Lost(format!("the event stream ended: {}", ended.reason)),
                 }
             }
             Err(e) => e,

@@ -1,8 +1,10 @@
 //! The part below the connections, alone: one question at a time.
 
+use std::net::Ipv6Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use argus_core::controller::StreamQuality;
 use argus_protect::frame::Action;
 use argus_protect::{Client, ProtectError};
 use argus_protect_sim::Options;
@@ -48,4 +50,20 @@ async fn a_client_asks_and_follows() {
     assert!(history.events.is_sorted_by_key(|e| e.start_ms));
     local.session().sign_out().await;
     assert_eq!(rig.sim.sessions(), 0);
+}
+
+#[tokio::test]
+async fn ipv6_controllers_are_reached() {
+    let options = Options { host: Ipv6Addr::LOCALHOST.into(), ..Options::default() };
+    if std::net::TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_err() {
+        println!("skipped: this machine has no IPv6");
+        return;
+    }
+    let rig = Rig::new(options).await;
+    assert_eq!(rig.config(With::Both).host, "::1");
+    let open = rig.connected(With::Both).await;
+    let camera = rig.sim.cameras().remove(0);
+    let url = open.handle.stream_url(&camera, StreamQuality::High).await.unwrap();
+    assert!(url.expose().starts_with("rtsps://[::1]:"), "not the address in use, in brackets");
+    open.stop().await;
 }
