@@ -122,8 +122,7 @@ impl Decode {
     }
 }
 
-/// Tells a decoder that rows may be as far apart, and begin as far in, as its own pictures have them. Without that it
-/// copies every picture whose coded size is not its own (1080 rows are coded as 1088) into one without gaps.
+/// Tells a decoder that rows may be as far apart, and begin as far in, as its own pictures have them.
 ///
 /// For readers only: what is handed on then may be a picture from which the decoder makes the next.
 pub(crate) fn take_padded(sink: &AppSink) {
