@@ -50,7 +50,7 @@ async fn what_a_kill_left_open_is_ended_by_the_next_start() {
     let begun = id_of(&live.created(&camera).await);
     site.server.kill().await;
     let open = rows(site.dir.path(), "SELECT id AS line FROM event WHERE ended_us IS NULL");
-    assert_eq!(open, [begun.clone()]);
+    assert_eq!(open, std::slice::from_ref(&begun));
     site.again().await;
     let event = wait_for("its end", SOON, || async {
         let event = site.event(&begun).await;

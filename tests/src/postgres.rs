@@ -15,9 +15,13 @@ const CHOICE: &str = "ARGUS_TEST_DATABASE";
 /// Tells which database belongs to a data dir; lies in it, so that every start finds the same.
 const FILE: &str = "test-database-url";
 
+fn variable_of(name: &str) -> Option<String> {
+    std::env::var_os(name)?.into_string().ok()
+}
+
 /// Gives a data dir a database of its own on PostgreSQL. `false`: there is no PostgreSQL to test with.
 pub fn use_for(data_dir: &Path) -> bool {
-    let Some(server) = std::env::var(SERVER).ok() else { return false };
+    let Some(server) = variable_of(SERVER) else { return false };
     let file = data_dir.join(FILE);
     if file.exists() {
         return true;
@@ -43,7 +47,7 @@ pub fn url(data_dir: &Path) -> String {
 
 /// The variable with which a program is started on a data dir that is not on SQLite.
 pub(crate) fn variable(data_dir: &Path) -> Option<(&'static str, String)> {
-    if std::env::var(CHOICE).is_ok_and(|choice| choice == "postgres") {
+    if variable_of(CHOICE).is_some_and(|choice| choice == "postgres") {
         assert!(use_for(data_dir), "{CHOICE}=postgres needs a PostgreSQL in {SERVER}: run it by `cargo xtask test`");
     }
     data_dir.join(FILE).exists().then(|| ("ARGUS_DATABASE_URL", url(data_dir)))

@@ -117,7 +117,10 @@ mod tests {
             detail: None,
             status_code: None,
         });
-        assert_eq!((answer.status().as_u16(), answer.headers()["retry-after"].to_str().unwrap()), (503, "5"));
+        assert_eq!(
+            (answer.status().as_u16(), answer.headers().get("retry-after").unwrap().to_str().unwrap()),
+            (503, "5")
+        );
         let body: Value = serde_json::from_slice(&to_bytes(answer.into_body()).await.unwrap()).unwrap();
         let told = json!({
             "status": "down", "version": "1.2.3", "uptime_s": 90, "detail": "The database is away", "status_code": 503,

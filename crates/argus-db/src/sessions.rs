@@ -116,7 +116,7 @@ struct RefreshRow {
 /// What is known of a token that was presented.
 enum Known {
     /// It is stored, and the user of its session may sign in.
-    Stored(RefreshRow, UserRow),
+    Stored(Box<(RefreshRow, UserRow)>),
     /// It is not stored any more; its session goes on.
     Replaced(SessionId),
     Nothing,
@@ -139,7 +139,7 @@ fn known(c: &mut DbConn, presented: Presented, now: Timestamp) -> Result<Known, 
         .first(c)
         .optional()?;
     Ok(match (stored, owner) {
-        (Some(token), Some(owner)) => Known::Stored(token, owner),
+        (Some(token), Some(owner)) => Known::Stored(Box::new((token, owner))),
         (None, Some(_)) => Known::Replaced(parse(WHAT, &id)?),
         (_, None) => Known::Nothing,
     })
@@ -267,7 +267,7 @@ impl Database {
     /// `Busy`, `Unavailable`.
     pub async fn session_of_refresh(&self, presented: Presented, now: Timestamp) -> Result<Option<SessionId>, DbError> {
         self.read_snapshot(move |c| match known(c, presented, now)? {
-            Known::Stored(token, _) => parse(WHAT, &token.session_id).map(Some),
+            Known::Stored(stored) => parse(WHAT, &stored.0.session_id).map(Some),
             Known::Replaced(id) => Ok(Some(id)),
             Known::Nothing => Ok(None),
         })
@@ -301,7 +301,7 @@ impl Database {
     ) -> Result<Refreshed, DbError> {
         self.write(move |tx| {
             let (token, owner) = match known(tx.conn, presented, now)? {
-                Known::Stored(token, owner) => (token, owner),
+                Known::Stored(stored) => *stored,
                 Known::Replaced(id) => {
                     diesel::delete(session::table.find(id.to_string())).execute(tx.conn)?;
                     return Ok(Refreshed::Reused(id));

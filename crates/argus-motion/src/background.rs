@@ -585,6 +585,49 @@ mod tests {
         }
     }
 
+    /// How many of 10 by 6 blocks count as lit, when some are brighter and in others stands something.
+    fn check_lit(brighter: &[(usize, usize)], covered: &[(usize, usize)], expected: usize) {
+        let grid = Grid::new(10 * BLOCK, 6 * BLOCK);
+        let scene: Vec<u8> = (0..grid.width * grid.height)
+            .map(|i| (60 + (i % grid.width * 7 + i / grid.width * 13) % 60) as u8)
+            .collect();
+        let mut b = Background::new(grid);
+        b.load(&scene);
+        b.relearn(GREY);
+        let mut frame = scene;
+        for (i, v) in frame.iter_mut().enumerate() {
+            let (x, y) = (i % grid.width, i / grid.width);
+            let block = (x / BLOCK, y / BLOCK);
+            if covered.contains(&block) {
+                *v = if x % 4 < 2 { 230 } else { 20 };
+            } else if brighter.contains(&block) {
+                *v = (u16::from(*v) * 5 / 4) as u8;
+            }
+        }
+        b.load(&frame);
+        assert_eq!(b.lighting().lit_blocks, expected, "{brighter:?} {covered:?}");
+    }
+
+    #[test]
+    fn light_falls_on_neighbours_too() {
+        check_lit(&[], &[], 0);
+        // alone, or two side by side as under an even car: no light
+        check_lit(&[(4, 3)], &[], 0);
+        check_lit(&[(4, 3), (5, 3)], &[], 0);
+        // a quarter of the neighbours: two of eight, one of three in a corner
+        check_lit(&[(4, 3), (5, 3), (4, 4)], &[], 3);
+        check_lit(&[(0, 0), (1, 0), (0, 1)], &[], 3);
+    }
+
+    #[test]
+    fn what_stands_in_the_light_is_lit_as_all_around_it() {
+        let around: Vec<(usize, usize)> =
+            (3..6).flat_map(|x| (2..5).map(move |y| (x, y))).filter(|at| *at != (4, 3)).collect();
+        check_lit(&around, &[(4, 3)], 9);
+        check_lit(&around[..2], &[(4, 3)], 0);
+        check_lit(&[], &[(4, 3)], 0);
+    }
+
     #[test]
     fn adopting_leaves_boxes_alone() {
         let grid = Grid::new(64, 8);

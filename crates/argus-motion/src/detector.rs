@@ -412,6 +412,27 @@ mod tests {
     }
 
     #[test]
+    fn a_walker_is_seen_under_a_lamp_that_flickers_and_leaves_no_ghost() {
+        let mut noise = Noise(5);
+        let scene = scene(&mut noise);
+        let mut detector = detector(&[]);
+        let mut seen = 0;
+        for t in 0..180usize {
+            // there and back again four times in two seconds
+            let gain = if (40..160).contains(&t) && t / 5 % 2 == 1 { 70 } else { 100 };
+            let lit: Vec<u8> = scene.iter().map(|&v| u8::try_from(u32::from(v) * gain / 100).unwrap()).collect();
+            let walker = (80..130).contains(&t).then(|| (t - 80) * 4);
+            let motion = detector.feed(&picture(&lit, &mut noise, walker)).unwrap();
+            if walker.is_some() {
+                seen += usize::from(motion.moving);
+            } else if !(80..134).contains(&t) {
+                assert!(!motion.moving && !motion.scene_change, "at {t}: {motion:?}");
+            }
+        }
+        assert!(seen >= 46, "seen in {seen} of 50 pictures");
+    }
+
+    #[test]
     fn another_scene_is_learnt_anew() {
         let mut noise = Noise(9);
         let (one, other) = (vec![60; W * H], scene(&mut noise));

@@ -324,6 +324,49 @@ mod tests {
     }
 
     #[test]
+    fn what_travels_without_support_is_no_thing_unless_it_is_big() {
+        let big = tracks().0.area_min() * 20;
+        for (area, support, expected) in
+            [(200, 66, false), (200, 67, true), (200, 200, true), (big, 0, false), (big + 1, 0, true)]
+        {
+            let (mut tracks, tuning) = tracks();
+            let mut was_confirmed = false;
+            for i in 0..12 {
+                tracks.step(&[Blob { area, support, ..blob(20 + i * 4, 50, 80) }], &tuning);
+                was_confirmed |= tracks.live[0].confirmed;
+            }
+            assert_eq!(was_confirmed, expected, "{support} of {area}");
+        }
+    }
+
+    #[test]
+    fn losing_support_takes_evidence_away() {
+        let (mut tracks, tuning) = tracks();
+        for i in 0..3 {
+            tracks.step(&[blob(20 + i * 4, 50, 80)], &tuning);
+        }
+        let (hits, evidence) = (tracks.live[0].hits, tracks.live[0].evidence_16);
+        tracks.step(&[Blob { support: 0, ..blob(32, 50, 80) }], &tuning);
+        let track = &tracks.live[0];
+        assert_eq!((track.hits, track.evidence_16, track.unsupported), (hits - 1, evidence / 2, 1));
+        tracks.step(&[blob(36, 50, 80)], &tuning);
+        assert_eq!(tracks.live[0].unsupported, 0);
+    }
+
+    #[test]
+    fn a_thing_is_found_again_after_a_few_frames_and_forgotten_after_more() {
+        for (missed, id) in [(MISSES_MAX - 1, 1), (MISSES_MAX, 2)] {
+            let (mut tracks, tuning) = tracks();
+            tracks.step(&[blob(20, 50, 80)], &tuning);
+            for _ in 0..missed {
+                tracks.step(&[], &tuning);
+            }
+            tracks.step(&[blob(22, 50, 80)], &tuning);
+            assert_eq!(tracks.live.iter().map(|t| t.id).collect::<Vec<_>>(), [id], "{missed}");
+        }
+    }
+
+    #[test]
     fn flashes_are_never_confirmed() {
         let (mut tracks, tuning) = tracks();
         for i in 0..60u16 {

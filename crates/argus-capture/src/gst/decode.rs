@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use gstreamer as gst;
 use gstreamer::prelude::*;
 use gstreamer_app::{AppSink, AppSinkCallbacks, AppSrc};
-use gstreamer_video::VideoMeta;
+use gstreamer_video::{VideoBufferPool, VideoInfo, VideoMeta};
 
 use crate::CaptureError;
 use crate::gst::element::{Running, decoders, filter, make, unit_caps};
@@ -122,8 +122,9 @@ impl Decode {
     }
 }
 
-/// Tells a decoder that rows may be as far apart, and begin as far in, as its own pictures have them. Without that it
-/// copies every picture whose coded size is not its own (1080 rows are coded as 1088) into one without gaps.
+/// Tells a decoder that rows may be as far apart, and begin as far in, as its own pictures have them, and gives it a pool
+/// of such pictures. Without both, libav's copies every picture whose coded size is not its own (1080 rows are coded as
+/// 1088) into one without gaps.
 ///
 /// For readers only: what is handed on then may be a picture from which the decoder makes the next.
 pub(crate) fn take_padded(sink: &AppSink) {
@@ -132,6 +133,11 @@ pub(crate) fn take_padded(sink: &AppSink) {
         let Some(query) = info.query_mut() else { return gst::PadProbeReturn::Ok };
         let gst::QueryViewMut::Allocation(wishes) = query.view_mut() else { return gst::PadProbeReturn::Ok };
         wishes.add_allocation_meta::<VideoMeta>(None);
+        // A pool that can place rows as the decoder wants them: it decodes into its buffers and hands these on.
+        let info = wishes.get_owned().0.and_then(|caps| VideoInfo::from_caps(&caps).ok());
+        if let Some(size) = info.and_then(|info| u32::try_from(info.size()).ok()) {
+            wishes.add_allocation_pool(Some(&VideoBufferPool::new()), size, 0, 0);
+        }
         // An appsink has nothing to add.
         gst::PadProbeReturn::Handled
     });

@@ -257,12 +257,10 @@ mod tests {
             for (a, b) in padded.iter().zip(&whole) {
                 let (mut one, mut other) = (Shrink::default(), Shrink::default());
                 assert_eq!(one.reduce(a).unwrap(), other.reduce(b).unwrap(), "{width}x{height}");
-                let meta = a.buffer().unwrap().meta::<VideoMeta>().expect("the decoder tells how its rows lie");
+                // The rows of the coded size are still below: the decoder's own picture, and no copy.
+                let meta = a.buffer().unwrap().meta::<VideoMeta>().unwrap();
                 let luma = usize::try_from(meta.stride()[0]).unwrap() * usize::try_from(height).unwrap();
-                assert!(
-                    meta.offset()[1] > luma,
-                    "{width}x{height}: the rows below are still there: nothing was copied"
-                );
+                assert!(meta.offset()[1] > luma, "{width}x{height}: {:?} {:?}", meta.offset(), meta.stride());
             }
         }
     }
