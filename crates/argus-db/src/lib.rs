@@ -30,6 +30,7 @@ mod analyses;
 mod api_keys;
 mod cameras;
 mod conn;
+mod controllers;
 mod coverage;
 mod data_dir;
 mod database;
@@ -58,6 +59,7 @@ mod waits;
 
 pub use api_keys::ApiKeyUse;
 pub use cameras::{CameraFilter, CameraLastState};
+pub use controllers::{ControllerMemory, DetectionSeen};
 pub use coverage::{CoverageInterval, CoverageState};
 pub use data_dir::DataDir;
 pub use database::{Database, DatabaseConfig, DbUrl};

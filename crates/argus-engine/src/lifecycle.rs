@@ -190,6 +190,7 @@ impl EventTask {
             confidence: first.confidence,
             zones: first.zones.clone(),
             motion: Some(motion(first)),
+            protect: None,
         };
         let plan = DescriptionPlan::Job { priority: 0 };
         let tried = AtomicBool::new(false);

@@ -454,6 +454,7 @@ impl Server {
             confidence: u8::try_from(ms.rem_euclid(101)).unwrap(),
             zones: vec![],
             motion: None,
+            protect: None,
         };
         let plan = DescriptionPlan::Skip(argus_core::event::StatusReason::AiDisabled);
         self.db.event_open(new, at, plan).await.unwrap().0

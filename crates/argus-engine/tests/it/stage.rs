@@ -127,6 +127,7 @@ impl Stage {
             confidence: 60,
             zones: vec![],
             motion: None,
+            protect: None,
         };
         self.db.event_open(new.clone(), now, DescriptionPlan::Job { priority: 0 }).await.unwrap();
         let prefix = event_prefix(camera.id, new.id, now);
