@@ -244,8 +244,10 @@ impl Database {
                 let id = row.id.clone();
                 let memory = row.memory(&inner.sealer);
                 let both = memory.and_then(|memory| Ok((row.controller(&inner.sealer)?, memory)));
-                both.inspect_err(|e| tracing::error!(controller.id = %id, "a stored controller is left out: {}", chain(e)))
-                    .ok()
+                both.inspect_err(
+                    |e| tracing::error!(controller.id = %id, "a stored controller is left out: {}", chain(e)),
+                )
+                .ok()
             });
             Ok(readable.collect())
         })

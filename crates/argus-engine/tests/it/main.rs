@@ -4,6 +4,10 @@
 #[cfg(test)]
 mod budgets;
 #[cfg(test)]
+mod console;
+#[cfg(test)]
+mod controllers;
+#[cfg(test)]
 mod describer;
 #[cfg(test)]
 mod feed;
