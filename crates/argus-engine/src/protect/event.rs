@@ -246,10 +246,12 @@ impl ProtectEvent {
                     self.close(&now, end).await;
                     ended = Some(end);
                 }
-                self.link.tell(self.id, |story| story.is_open = false);
+                self.link.is_closed(self.id);
                 closed.send_if_modified(|closed| closed.replace(end) != Some(end));
             }
             if matches!(now.cut, Some(Cut::Shutdown | Cut::Abandoned)) {
+                // What is stored of it goes with it.
+                self.gone.fetch_or(now.cut == Some(Cut::Abandoned), Ordering::Relaxed);
                 return;
             }
             tokio::select! {

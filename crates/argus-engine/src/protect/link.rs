@@ -267,6 +267,13 @@ impl Link {
         })
     }
 
+    /// An event is not open any more. Whoever follows it is woken once only.
+    pub(crate) fn is_closed(&self, event: EventId) {
+        if let Some(running) = lock(&self.running).get(&event) {
+            running.story.send_if_modified(|story| std::mem::replace(&mut story.is_open, false));
+        }
+    }
+
     /// Ends the events of a camera, or all, for a reason.
     pub(crate) fn cut(&self, camera: Option<CameraId>, why: Cut) {
         for running in lock(&self.running).values() {

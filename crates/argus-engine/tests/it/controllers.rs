@@ -184,7 +184,7 @@ async fn only_what_was_chosen_makes_events_and_rings_always_do() {
     stage.told(id, &happening("person", "door", DetectionType::Person, day));
     stage.told(id, &happening("same", "door", DetectionType::Person, day.plus(Duration::from_secs(5))));
     stage.told(id, &happening("car", "door", DetectionType::Vehicle, day.plus(Duration::from_secs(5))));
-    stage.detection("car", |_| true).await;
+    wait("three events", || async { (stage.events().await.len() == 3).then_some(()) }).await;
     let mut made: Vec<_> = stage.events().await.into_iter().filter_map(|e| e.protect_event_id).collect();
     made.sort();
     assert_eq!(made, ["car", "person", "ring"]);
@@ -380,15 +380,15 @@ async fn a_camera_is_deleted_while_its_events_run() {
     let listed = stage.engine.controller_cameras(id, false).await.unwrap();
     assert_eq!((listed.len(), listed[0].enabled, listed[0].camera_id), (1, false, None));
     let gone = || async {
-        let left = object_store::ObjectStore::list(&*stage.media, None);
+        let left = object_store::ObjectStore::list(&*stage.media, Some(&camera.id.to_string().into()));
         futures_util::TryStreamExt::try_collect::<Vec<_>>(left).await.unwrap().is_empty().then_some(())
     };
     wait("no file", gone).await;
     assert_eq!(stage.events().await, []);
     let anew = door(&stage, id).await;
     assert_ne!(anew.id, camera.id);
-    stage.told(id, &happening("e1", "door", DetectionType::Ring, stage.clock.now()));
-    stage.detection("e1", |_| true).await;
+    stage.told(id, &happening("anew", "door", DetectionType::Ring, stage.clock.now()));
+    assert_eq!(stage.detection("anew", |_| true).await.camera_id, anew.id);
 }
 
 #[tokio::test(flavor = "multi_thread")]
