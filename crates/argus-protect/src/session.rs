@@ -1,0 +1,384 @@
+//! The sign-in with a local account: one session for all calls, renewed once when the console forgot it, never forced
+//! when the console refuses.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use argus_core::{Secret, Timestamp};
+use http::{HeaderMap, HeaderValue, header};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use crate::ProtectError;
+use crate::cookie::Cookie;
+use crate::error::of_status;
+use crate::http::{Answer, Call, Http};
+use crate::lockout::{Lockout, Lockouts};
+use crate::tls::hex;
+
+/// A session counts as over that long before it ends, because clocks differ.
+const MARGIN: Duration = Duration::from_secs(60);
+
+/// How long a session is used whose end cannot be read.
+const SHORT_LIFE: Duration = Duration::from_secs(30 * 60);
+
+const CSRF: &str = "x-csrf-token";
+const UPDATED_CSRF: &str = "x-updated-csrf-token";
+
+/// Takes what is to be kept over a restart.
+pub type Keep = Arc<dyn Fn(Option<Secret>) + Send + Sync>;
+
+/// What is kept: readable again only with the same account.
+#[derive(Default, Serialize, Deserialize)]
+struct Kept {
+    account: String,
+    cookie: Option<String>,
+    csrf: Option<String>,
+    expires_us: Option<i64>,
+    locked_until_us: Option<i64>,
+    #[serde(default)]
+    attempts: u32,
+}
+
+/// A session that stands.
+#[derive(Clone)]
+struct Live {
+    pair: Secret,
+    csrf: Option<Secret>,
+    expires_at: Timestamp,
+    /// Which sign-in made it.
+    generation: u64,
+}
+
+/// The sign-in of one account.
+pub struct Session {
+    http: Arc<Http>,
+    username: String,
+    password: Secret,
+    console: String,
+    account: String,
+    lockouts: Lockouts,
+    keep: Keep,
+    live: Mutex<Option<Live>>,
+    /// Sign-ins that were tried; also names the sessions.
+    tries: AtomicU64,
+    /// Held while signing in; what the last try came to.
+    gate: tokio::sync::Mutex<Option<ProtectError>>,
+    /// What this account was allowed to use.
+    allowed: Mutex<BTreeSet<&'static str>>,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Session {
+    pub(crate) fn new(
+        http: Arc<Http>,
+        username: &str,
+        password: &Secret,
+        lockouts: Lockouts,
+        kept: Option<&Secret>,
+        keep: Keep,
+    ) -> Self {
+        let console = format!("{}:{}", http.host, http.port);
+        let account = hex(&Sha256::digest(format!("{console}\n{username}\n{}", password.expose()).as_bytes()));
+        let session = Self {
+            http,
+            username: username.to_owned(),
+            password: password.clone(),
+            console,
+            account,
+            lockouts,
+            keep,
+            live: Mutex::new(None),
+            tries: AtomicU64::new(0),
+            gate: tokio::sync::Mutex::new(None),
+            allowed: Mutex::default(),
+        };
+        if let Some(kept) = kept.and_then(|k| serde_json::from_str::<Kept>(k.expose()).ok()) {
+            session.restore(kept);
+        }
+        session
+    }
+
+    fn restore(&self, kept: Kept) {
+        if let Some(until) = kept.locked_until_us {
+            let until = Timestamp::from_micros(until);
+            self.lockouts.seed(&self.console, Lockout { until, attempts: kept.attempts });
+        }
+        let (Some(pair), Some(expires)) = (kept.cookie, kept.expires_us) else { return };
+        if kept.account == self.account {
+            *locked(&self.live) = Some(Live {
+                pair: Secret::new(pair),
+                csrf: kept.csrf.map(Secret::new),
+                expires_at: Timestamp::from_micros(expires),
+                generation: 0,
+            });
+        }
+    }
+
+    /// Until when the console is left alone, if it refuses sign-ins.
+    #[must_use]
+    pub fn locked_until(&self) -> Option<Timestamp> {
+        self.lockouts.get(&self.console).map(|l| l.until).filter(|until| *until > self.http.clock.now())
+    }
+
+    /// How often signing in was tried.
+    #[must_use]
+    pub fn sign_ins(&self) -> u64 {
+        self.tries.load(Ordering::SeqCst)
+    }
+
+    /// Sends a call as this account: signs in when that is needed, and once more when the console forgot the session.
+    pub(crate) async fn call(&self, call: &Call) -> Result<Answer, ProtectError> {
+        let mut live = self.live(None).await?;
+        let mut answer = self.http.once(&self.dressed(call, &live)).await?;
+        if self.forgot(&answer) {
+            live = self.live(Some(live.generation)).await?;
+            answer = self.http.once(&self.dressed(call, &live)).await?;
+        }
+        self.learn(&answer.headers, live.generation);
+        self.judge(answer.what, answer.status)?;
+        Ok(answer)
+    }
+
+    /// The same for a body that is read as it comes.
+    pub(crate) async fn open(&self, call: &Call) -> Result<reqwest::Response, ProtectError> {
+        let mut live = self.live(None).await?;
+        let mut response = self.http.open(&self.dressed(call, &live)).await?;
+        if response.status().as_u16() == 401 {
+            live = self.live(Some(live.generation)).await?;
+            response = self.http.open(&self.dressed(call, &live)).await?;
+        }
+        self.learn(response.headers(), live.generation);
+        self.judge(call.what, response.status().as_u16())?;
+        Ok(response)
+    }
+
+    /// Headers for a WebSocket, and which session they are of.
+    pub(crate) async fn headers(&self) -> Result<(HeaderMap, u64), ProtectError> {
+        let live = self.live(None).await?;
+        Ok((headers(&live), live.generation))
+    }
+
+    /// Says that the console no longer knows a session.
+    pub(crate) fn forget(&self, generation: u64) {
+        let mut live = locked(&self.live);
+        if live.as_ref().is_some_and(|l| l.generation == generation) {
+            *live = None;
+        }
+    }
+
+    /// Signs out, without regard for the answer.
+    pub async fn sign_out(&self) {
+        let Some(live) = locked(&self.live).take() else { return };
+        let call = Call::post("the sign-out", self.http.url(&["api/auth/logout"], &[]), json!({}));
+        let _ = self.http.once(&self.dressed(&call, &live)).await;
+        (self.keep)(None);
+    }
+
+    /// Whether an answer means that the session is gone: 401, or 403 for what was allowed before.
+    fn forgot(&self, answer: &Answer) -> bool {
+        answer.status == 401 || (answer.status == 403 && locked(&self.allowed).remove(answer.what))
+    }
+
+    fn judge(&self, what: &'static str, status: u16) -> Result<(), ProtectError> {
+        match status {
+            401 => Err(ProtectError::Unauthorized(
+                "the controller signs the account in and then does not accept the session: restart the controller"
+                    .into(),
+            )),
+            403 => Err(ProtectError::Forbidden(what.into())),
+            200..=299 => {
+                locked(&self.allowed).insert(what);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn dressed(&self, call: &Call, live: &Live) -> Call {
+        let mut call = call.clone();
+        call.headers.extend(headers(live));
+        call
+    }
+
+    /// The session, made anew when there is none, when it is over, or when it is the one that is `stale`. Many callers
+    /// at once make one sign-in.
+    async fn live(&self, stale: Option<u64>) -> Result<Live, ProtectError> {
+        let before = self.tries.load(Ordering::SeqCst);
+        if let Some(live) = self.current(stale) {
+            return Ok(live);
+        }
+        let mut gate = self.gate.lock().await;
+        if let Some(live) = self.current(stale) {
+            return Ok(live);
+        }
+        // Somebody tried while this caller waited: that answer is good for all who waited.
+        if let Some(failure) = gate.as_ref().filter(|_| self.tries.load(Ordering::SeqCst) > before) {
+            return Err(failure.clone());
+        }
+        let made = self.sign_in().await;
+        *gate = made.as_ref().err().cloned();
+        made
+    }
+
+    fn current(&self, stale: Option<u64>) -> Option<Live> {
+        let now = self.http.clock.now();
+        let live = locked(&self.live);
+        live.as_ref().filter(|l| Some(l.generation) != stale && l.expires_at > now.plus(MARGIN)).cloned()
+    }
+
+    async fn sign_in(&self) -> Result<Live, ProtectError> {
+        if let Some(until) = self.locked_until() {
+            return Err(ProtectError::Locked { until });
+        }
+        // A dead cookie would turn a good sign-in into a refusal.
+        *locked(&self.live) = None;
+        let mut answer = self.attempt(None).await?;
+        if matches!(answer.status, 401 | 403) && !is_wrong_password(&answer) {
+            // Some versions want a token for writes even here.
+            let root = self.http.once(&Call::get("the start page", self.http.url(&[""], &[]))).await?;
+            if let Some(csrf) = csrf(&root.headers) {
+                answer = self.attempt(Some(&csrf)).await?;
+            }
+        }
+        let result = self.signed_in(&answer);
+        if let Ok(live) = &result {
+            self.lockouts.clear(&self.console);
+            *locked(&self.live) = Some(live.clone());
+        }
+        if !matches!(result, Err(ProtectError::Busy { .. })) {
+            self.store();
+        }
+        result
+    }
+
+    async fn attempt(&self, csrf: Option<&Secret>) -> Result<Answer, ProtectError> {
+        self.tries.fetch_add(1, Ordering::SeqCst);
+        let body =
+            json!({ "username": self.username, "password": self.password.expose(), "rememberMe": true, "token": "" });
+        let mut call = Call::post("the sign-in", self.http.url(&["api/auth/login"], &[]), body);
+        if let Some(value) = csrf.and_then(|c| HeaderValue::from_str(c.expose()).ok()) {
+            call.headers.insert(CSRF, value);
+        }
+        self.http.once(&call).await
+    }
+
+    fn signed_in(&self, answer: &Answer) -> Result<Live, ProtectError> {
+        let now = self.http.clock.now();
+        match answer.status {
+            200..=299 => {}
+            401 | 403 => {
+                return Err(ProtectError::Unauthorized(
+                    "the controller refuses the user name or the password: check both; the account must be a local one"
+                        .into(),
+                ));
+            }
+            499 => {
+                return Err(ProtectError::Unauthorized(
+                    "this account signs in through Ubiquiti's cloud and needs a second factor: make a local account on the controller".into(),
+                ));
+            }
+            429 => {
+                let asked = answer.header("retry-after").and_then(|v| v.parse().ok()).map(Duration::from_secs);
+                let t = &self.http.tuning;
+                let lock = self.lockouts.refused(&self.console, now, t.lockout, t.lockout_longest, asked);
+                return Err(ProtectError::Locked { until: lock.until });
+            }
+            // The console's proxy answers for an absent application with these.
+            400 | 404 | 408 | 425 | 500..=599 => {
+                return Err(ProtectError::Busy { what: "the sign-in", status: answer.status });
+            }
+            status => return Err(of_status("the sign-in", status)),
+        }
+        let Some(cookie) = Cookie::find(&answer.headers) else {
+            return Err(ProtectError::NotProtect("its sign-in gives no session".into()));
+        };
+        let generation = self.tries.load(Ordering::SeqCst);
+        Ok(Live {
+            csrf: csrf(&answer.headers).or_else(|| cookie.csrf.clone()),
+            expires_at: self.expiry(&cookie),
+            pair: cookie.pair,
+            generation,
+        })
+    }
+
+    fn expiry(&self, cookie: &Cookie) -> Timestamp {
+        match cookie.expires_s {
+            Some(seconds) => self.http.clock.ours(seconds.saturating_mul(1000)),
+            None => self.http.clock.now().plus(SHORT_LIFE),
+        }
+    }
+
+    /// Takes over a renewed cookie or token; any answer may carry one.
+    fn learn(&self, headers: &HeaderMap, generation: u64) {
+        let cookie = Cookie::find(headers);
+        let updated = headers.get(UPDATED_CSRF).and_then(|v| v.to_str().ok()).map(Secret::new);
+        {
+            let mut live = locked(&self.live);
+            let Some(live) = live.as_mut().filter(|l| l.generation == generation) else { return };
+            let same = cookie.as_ref().is_none_or(|c| c.pair == live.pair);
+            if same && updated.as_ref().is_none_or(|c| live.csrf.as_ref() == Some(c)) {
+                return;
+            }
+            if let Some(cookie) = cookie.filter(|_| !same) {
+                live.expires_at = self.expiry(&cookie);
+                live.pair = cookie.pair;
+                live.csrf = cookie.csrf.or(live.csrf.take());
+            }
+            if updated.is_some() {
+                live.csrf = updated;
+            }
+        }
+        self.store();
+    }
+
+    /// Gives what must outlive a restart to the keeper.
+    fn store(&self) {
+        let live = locked(&self.live).clone();
+        let lockout = self.lockouts.get(&self.console);
+        if live.is_none() && lockout.is_none() {
+            return (self.keep)(None);
+        }
+        let kept = Kept {
+            account: self.account.clone(),
+            cookie: live.as_ref().map(|l| l.pair.expose().to_owned()),
+            csrf: live.as_ref().and_then(|l| l.csrf.as_ref()).map(|c| c.expose().to_owned()),
+            expires_us: live.as_ref().map(|l| l.expires_at.as_micros()),
+            locked_until_us: lockout.map(|l| l.until.as_micros()),
+            attempts: lockout.map_or(0, |l| l.attempts),
+        };
+        (self.keep)(serde_json::to_string(&kept).ok().map(Secret::new));
+    }
+}
+
+fn headers(live: &Live) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    let mut put = |name: header::HeaderName, value: &Secret| {
+        if let Ok(mut value) = HeaderValue::from_str(value.expose()) {
+            value.set_sensitive(true);
+            headers.insert(name, value);
+        }
+    };
+    put(header::COOKIE, &live.pair);
+    if let Some(csrf) = &live.csrf {
+        put(header::HeaderName::from_static(CSRF), csrf);
+    }
+    headers
+}
+
+fn csrf(headers: &HeaderMap) -> Option<Secret> {
+    let value = headers.get(UPDATED_CSRF).or_else(|| headers.get(CSRF))?;
+    value.to_str().ok().filter(|v| !v.is_empty()).map(Secret::new)
+}
+
+/// Whether a refusal says that it is about the password, so that no token would help.
+fn is_wrong_password(answer: &Answer) -> bool {
+    let body = serde_json::from_slice::<Value>(&answer.body).unwrap_or_default();
+    body.get("code").and_then(Value::as_str).is_some_and(|code| code.contains("INVALID_CREDENTIALS"))
+}

@@ -1,0 +1,147 @@
+//! How a connection is doing as a whole, out of how its two interfaces are doing.
+
+use argus_core::Timestamp;
+use argus_core::controller::{ControllerFeatures, ControllerState, ControllerStatus};
+
+use crate::ProtectError;
+
+/// One of the two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Interface {
+    Local,
+    Official,
+}
+
+impl Interface {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Local => "local",
+            Self::Official => "integration",
+        }
+    }
+}
+
+/// How an interface is doing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Side {
+    /// First try.
+    Connecting,
+    /// Its stream is open.
+    Up,
+    /// Lost, being tried again soon.
+    Down(ProtectError),
+    /// A person must mend it.
+    Refused(ProtectError),
+}
+
+/// Both, and what is remembered.
+#[derive(Debug)]
+pub(crate) struct Standing {
+    local: Option<Side>,
+    official: Option<Side>,
+    features: ControllerFeatures,
+    last_connected_at: Option<Timestamp>,
+    pub(crate) version: Option<String>,
+}
+
+impl Standing {
+    pub(crate) fn new(local: bool, official: bool, features: ControllerFeatures) -> Self {
+        Self {
+            local: local.then_some(Side::Connecting),
+            official: official.then_some(Side::Connecting),
+            features,
+            last_connected_at: None,
+            version: None,
+        }
+    }
+
+    pub(crate) fn side(&self, interface: Interface) -> Option<&Side> {
+        match interface {
+            Interface::Local => self.local.as_ref(),
+            Interface::Official => self.official.as_ref(),
+        }
+    }
+
+    pub(crate) fn is_up(&self, interface: Interface) -> bool {
+        self.side(interface) == Some(&Side::Up)
+    }
+
+    pub(crate) fn set(&mut self, interface: Interface, side: Side, now: Timestamp) {
+        // "The last time it was connected" is the moment of the loss, too.
+        if side == Side::Up || self.is_up(interface) {
+            self.last_connected_at = Some(now);
+        }
+        match interface {
+            Interface::Local => self.local = Some(side),
+            Interface::Official => self.official = Some(side),
+        }
+    }
+
+    pub(crate) fn state(&self) -> ControllerState {
+        let (local, official) = (self.is_up(Interface::Local), self.is_up(Interface::Official));
+        let interfaces = match (local, official) {
+            (true, true) => Some("local+integration"),
+            (true, false) => Some("local"),
+            (false, true) => Some("integration"),
+            (false, false) => None,
+        };
+        let sides = || [&self.local, &self.official].into_iter().flatten();
+        let down = sides().find_map(|s| if let Side::Down(e) = s { Some(e) } else { None });
+        let refused = sides().find_map(|s| if let Side::Refused(e) = s { Some(e) } else { None });
+        let trying = sides().any(|s| matches!(s, Side::Connecting));
+        let (status, error) = match (interfaces, down, refused) {
+            (Some(_), ..) => (ControllerStatus::Connected, None),
+            (None, Some(down), _) => (ControllerStatus::Reconnecting, Some(down)),
+            (None, None, refused) if trying => (ControllerStatus::Connecting, refused),
+            (None, None, Some(refused)) => (ControllerStatus::Error, Some(refused)),
+            (None, None, None) => (ControllerStatus::Connecting, None),
+        };
+        ControllerState {
+            status,
+            last_connected_at: self.last_connected_at,
+            last_message_at: None,
+            last_error: error.map(ToString::to_string),
+            last_error_kind: error.and_then(ProtectError::fault),
+            locked_until: None,
+            firmware_version: self.version.clone(),
+            features: self.features,
+            interfaces,
+            malformed: 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use argus_core::controller::ControllerFault;
+
+    use super::*;
+
+    fn check(local: Option<Side>, official: Option<Side>, status: ControllerStatus, kind: Option<ControllerFault>) {
+        let mut s = Standing::new(local.is_some(), official.is_some(), ControllerFeatures::default());
+        let now = Timestamp::from_millis(5);
+        for (interface, side) in [(Interface::Local, local), (Interface::Official, official)] {
+            if let Some(side) = side {
+                s.set(interface, side, now);
+            }
+        }
+        let state = s.state();
+        assert_eq!((state.status, state.last_error_kind), (status, kind), "{s:?}");
+        assert_eq!(state.last_error.is_some(), kind.is_some());
+    }
+
+    #[test]
+    fn the_better_interface_decides() {
+        use ControllerStatus::{Connected, Connecting, Error, Reconnecting};
+        let down = || Some(Side::Down(ProtectError::Timeout("x".into())));
+        let refused = || Some(Side::Refused(ProtectError::Unauthorized("y".into())));
+        let (timeout, unauthorized) = (Some(ControllerFault::Timeout), Some(ControllerFault::Unauthorized));
+        check(Some(Side::Connecting), None, Connecting, None);
+        check(Some(Side::Up), refused(), Connected, None);
+        check(down(), Some(Side::Up), Connected, None);
+        check(down(), refused(), Reconnecting, timeout);
+        check(refused(), Some(Side::Connecting), Connecting, unauthorized);
+        check(refused(), refused(), Error, unauthorized);
+        check(None, refused(), Error, unauthorized);
+    }
+}
