@@ -33,8 +33,10 @@ impl Test {
         let _interrupt = Interrupt::catch()?;
         let postgres = if self.no_postgres { None } else { Some(Postgres::start(sh)?) };
         let _url = postgres.as_ref().map(|postgres| sh.push_env(URL_VARIABLE, postgres.url()));
-        let tools = tools::ensure(sh)?;
-        let _tools = tools.as_ref().map(|programs| sh.push_env(tools::VARIABLE, programs));
+        let mut _tools = Vec::new();
+        for tools in &tools::ALL {
+            _tools.extend(tools.ensure(sh)?.map(|programs| sh.push_env(tools.variable, programs)));
+        }
         // One build for both databases: the feature adds PostgreSQL beside SQLite and takes nothing away.
         let features: &[&str] = if self.no_postgres { &[] } else { &["--features", workspace::POSTGRES] };
 

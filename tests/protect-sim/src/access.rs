@@ -236,3 +236,61 @@ fn token(user: &str, csrf: &str, now_ms: i64, life: Duration, chance: &mut Chanc
     let signature = URL_SAFE_NO_PAD.encode(Sha256::digest(format!("{head}.{body}")));
     format!("{head}.{body}.{signature}")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Door {
+        options: Options,
+        clock: Clock,
+        chance: Chance,
+        access: Access,
+    }
+
+    impl Door {
+        fn new() -> Self {
+            let options = Options::default();
+            Self { clock: Clock::new(0), chance: Chance::new(1), access: Access::new(&options), options }
+        }
+
+        fn tries(&mut self, password: &str) -> &'static str {
+            let tools = (&self.options, &self.clock, &mut self.chance);
+            match self.access.login(tools, "argus", password, false, None) {
+                Login::In(_) => "in",
+                Login::WrongPassword => "wrong",
+                Login::LockedOut => "locked",
+                Login::NeedsCode | Login::OldCookie => "other",
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_try_prolongs_a_lockout() {
+        let mut door = Door::new();
+        for _ in 0..5 {
+            assert_eq!(door.tries("no"), "wrong");
+        }
+        for _ in 0..3 {
+            tokio::time::advance(Duration::from_secs(299)).await;
+            assert_eq!(door.tries("correct horse"), "locked");
+        }
+        tokio::time::advance(Duration::from_secs(301)).await;
+        assert_eq!(door.tries("correct horse"), "in");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_former_cookie_does_for_a_while() {
+        let mut door = Door::new();
+        assert_eq!(door.tries("correct horse"), "in");
+        let first = door.access.sessions[0].clone();
+        let tools = (&door.options, &door.clock, &mut door.chance);
+        let second = door.access.rotate(first.number, tools, true).unwrap();
+        assert!(door.access.session(Some(&first.cookie)).is_some() && second.takes_csrf(Some(&first.csrf)));
+        tokio::time::advance(GRACE).await;
+        assert!(door.access.session(Some(&first.cookie)).is_none() && !second.takes_csrf(Some(&first.csrf)));
+        assert!(door.access.session(Some(&second.cookie)).is_some());
+        tokio::time::advance(Duration::from_secs(2 * 3600)).await;
+        assert!(door.access.session(Some(&second.cookie)).is_none());
+    }
+}

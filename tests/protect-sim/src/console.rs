@@ -21,7 +21,7 @@ use crate::log::Log;
 use crate::model::{Model, text};
 use crate::options::Options;
 use crate::public;
-use crate::stream::{Order, Stream};
+use crate::stream::{Due, Order, Stream};
 use crate::tls::{Certificate, Wire};
 
 /// So many messages of the integration streams are held for slow readers.
@@ -41,7 +41,7 @@ pub(crate) struct Open {
     pub(crate) stream: Stream,
     /// The key that it was opened with.
     pub(crate) key: Option<String>,
-    pub(crate) orders: mpsc::Sender<Order>,
+    pub(crate) orders: mpsc::Sender<Due>,
 }
 
 /// Everything that changes.
@@ -155,8 +155,7 @@ impl Console {
     /// Gives an order to every open stream of a kind, and tells how many that were.
     pub(crate) fn order(&self, stream: Stream, order: &Order) -> usize {
         let state = self.state();
-        let of_kind = state.open.values().filter(|open| open.stream == stream);
-        of_kind.filter(|open| open.orders.try_send(order.clone()).is_ok()).count()
+        state.order(order, |open| open.stream == stream)
     }
 
     /// Ends every connection of now; later ones are taken.
@@ -242,6 +241,22 @@ impl State {
         if let Some(Update { id: Some(id), .. }) = self.updates.push(Update { id, message }) {
             self.base = id;
         }
+    }
+
+    /// Gives an order to the open streams that are meant, and tells how many took it. One that has too many orders waiting
+    /// does not.
+    pub(crate) fn order(&self, order: &Order, is_meant: impl Fn(&Open) -> bool) -> usize {
+        let meant = self.open.values().filter(|open| is_meant(open));
+        meant
+            .filter(|open| {
+                let place = match open.stream {
+                    Stream::Updates => self.updates.end(),
+                    Stream::Devices => self.devices.end(),
+                    Stream::Events => self.events.end(),
+                };
+                open.orders.try_send(Due { place, order: order.clone() }).is_ok()
+            })
+            .count()
     }
 
     /// The place after an update id; `None` when it is not known any more.

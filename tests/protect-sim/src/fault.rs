@@ -69,7 +69,7 @@ pub enum What {
     WithHeaders(Vec<(String, String)>),
     /// The session gets a new cookie and CSRF token with the answer.
     Rotate,
-    /// For WebSockets: is taken, and after so many messages this.
+    /// For a WebSocket: is taken, and after so many messages this.
     Stream(u32, Order),
 }
 

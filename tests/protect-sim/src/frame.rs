@@ -79,7 +79,7 @@ pub fn malformed() -> Vec<(&'static str, Vec<u8>)> {
 /// A message of some ten kilobytes whose data would be `bytes` long once inflated.
 #[must_use]
 pub fn bomb(bytes: usize) -> Vec<u8> {
-    const PIECE: [u8; 65536] = [b' '; 65536];
+    static PIECE: [u8; 65536] = [b' '; 65536];
     let mut encoder = ZlibEncoder::new(Vec::new(), Compression::best());
     let mut left = bytes;
     while left > 0 {

@@ -219,7 +219,8 @@ fn integration(
         }
         Pass::TooMany => {
             if console.options.limit_closes_streams {
-                close_streams_of(console, key.as_deref());
+                let order = Order::Close(1008, "rate limit".into());
+                console.state().order(&order, |open| open.key == key);
             }
             return limited(
                 Reply::json(429, &json!({"error": "Too many requests", "name": "TOO_MANY_REQUESTS"})),
@@ -251,14 +252,6 @@ fn limited(reply: Reply, limit: Option<usize>, left: usize) -> Reply {
     reply
         .with("ratelimit-policy", format!("\"{limit}-in-1sec\"; q={limit}; w=1"))
         .with("ratelimit", format!("\"{limit}-in-1sec\"; r={left}; t=1"))
-}
-
-fn close_streams_of(console: &Console, key: Option<&str>) {
-    let state = console.state();
-    for open in state.open.values().filter(|open| open.key.as_deref() == key) {
-        // A full queue means that it is being closed already.
-        let _ = open.orders.try_send(Order::Close(1008, "rate limit".into()));
-    }
 }
 
 /// The JSON of a list, for callers that have it as a slice.

@@ -1,4 +1,4 @@
-//! Connections: TCP, TLS, HTTP/1.1, and the switch to WebSockets.
+//! Connections: TCP, TLS, HTTP/1.1, and the switch to WebSocket.
 
 use std::io;
 use std::pin::Pin;

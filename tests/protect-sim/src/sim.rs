@@ -341,10 +341,7 @@ impl Sim {
     pub fn revoke_key(&self, key: &str) {
         let mut state = self.console.state();
         state.access.revoke_key(key);
-        for open in state.open.values().filter(|open| open.key.as_deref() == Some(key)) {
-            // A full queue means that it is being closed already.
-            let _ = open.orders.try_send(Order::Close(1008, "key revoked".into()));
-        }
+        state.order(&Order::Close(1008, "key revoked".into()), |open| open.key.as_deref() == Some(key));
     }
 
     /// A key is good from now on.

@@ -1,16 +1,17 @@
-//! The WebSockets of a console.
+//! The streams of a console, each a WebSocket.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{SinkExt as _, StreamExt as _};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::protocol::Role;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
 use tokio_tungstenite::tungstenite::protocol::frame::{CloseFrame, Frame};
-use tokio_tungstenite::tungstenite::protocol::Role;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use crate::console::{Console, Open};
@@ -61,6 +62,12 @@ pub enum Order {
     Pings(u32),
 }
 
+/// An order, and the place in the log that comes before it.
+pub(crate) struct Due {
+    pub(crate) place: u64,
+    pub(crate) order: Order,
+}
+
 /// What a stream starts with.
 pub(crate) struct Start {
     pub(crate) stream: Stream,
@@ -84,7 +91,7 @@ enum Next {
 pub(crate) struct Entry {
     console: Arc<Console>,
     number: u64,
-    inbox: mpsc::Receiver<Order>,
+    inbox: mpsc::Receiver<Due>,
 }
 
 impl Entry {
@@ -120,7 +127,7 @@ async fn run(
     console: &Console,
     link: &Link,
     socket: &mut Socket,
-    inbox: &mut mpsc::Receiver<Order>,
+    inbox: &mut mpsc::Receiver<Due>,
     start: Start,
 ) -> Result<(), Error> {
     let mut changed = console.changed.subscribe();
@@ -134,26 +141,33 @@ async fn run(
         return Ok(());
     };
     let mut is_silent = console.state().mute.contains(&start.stream);
-    let mut later = start.later;
-    let mut sent = 0_u32;
+    let mut orders = VecDeque::new();
+    if let Some((after, order)) = start.later {
+        orders.push_back(Due { place: place + u64::from(after), order });
+    }
     loop {
-        // Before the first message, too.
-        if later.as_ref().is_some_and(|(after, _)| sent >= *after)
-            && let Some((_, order)) = later.take()
+        changed.mark_unchanged();
+        while let Ok(due) = inbox.try_recv() {
+            orders.push_back(due);
+        }
+        // What was told before an order comes before it.
+        let is_due = |due: &Due| is_silent || due.place <= place;
+        if orders.front().is_some_and(is_due)
+            && let Some(due) = orders.pop_front()
         {
-            match obey(link, socket, order).await? {
+            match obey(link, socket, due.order).await? {
                 Next::On => {}
                 Next::Silent => is_silent = true,
                 Next::Stop => return Ok(()),
             }
+            continue;
         }
-        changed.mark_unchanged();
-        let most = later
-            .as_ref()
-            .map_or(BATCH, |(after, _)| usize::try_from(after.saturating_sub(sent)).unwrap_or(BATCH).clamp(1, BATCH));
+        let most = orders.front().map_or(BATCH, |due| {
+            usize::try_from(due.place.saturating_sub(place)).map_or(BATCH, |most| most.min(BATCH))
+        });
         let batch = if is_silent { Vec::new() } else { take(console, start.stream, place, most)? };
         if !batch.is_empty() {
-            let count = batch.len();
+            place += u64::try_from(batch.len()).unwrap_or(0);
             let all = async {
                 for message in batch {
                     socket.feed(message).await?;
@@ -161,32 +175,19 @@ async fn run(
                 socket.flush().await
             };
             tokio::time::timeout(SEND_LIMIT, all).await.unwrap_or(Err(Error::ConnectionClosed))?;
-            place += u64::try_from(count).unwrap_or(0);
-            sent = sent.saturating_add(u32::try_from(count).unwrap_or(0));
-            // Orders come between batches, too.
-            match inbox.try_recv() {
-                Ok(order) => match obey(link, socket, order).await? {
-                    Next::On => {}
-                    Next::Silent => is_silent = true,
-                    Next::Stop => return Ok(()),
-                },
-                Err(_) => tokio::task::yield_now().await,
-            }
+            tokio::task::yield_now().await;
             continue;
         }
         tokio::select! {
-            moved = wait(&mut changed), if !is_silent => if moved.is_err() { return Ok(()) },
-            order = inbox.recv() => match order {
+            moved = changed.changed(), if !is_silent => if moved.is_err() { return Ok(()) },
+            due = inbox.recv() => match due {
                 None => return Ok(()),
-                Some(order) => match obey(link, socket, order).await? {
-                    Next::On => {}
-                    Next::Silent => is_silent = true,
-                    Next::Stop => return Ok(()),
-                },
+                Some(due) => orders.push_back(due),
             },
             // Reading answers pings.
             message = socket.next() => match message {
                 None | Some(Ok(Message::Close(_))) => {
+                    // The other side is told that its closing was heard, if it still listens.
                     let _ = socket.flush().await;
                     return Ok(());
                 }
@@ -196,10 +197,6 @@ async fn run(
             },
         }
     }
-}
-
-async fn wait(changed: &mut watch::Receiver<u64>) -> Result<(), watch::error::RecvError> {
-    changed.changed().await
 }
 
 /// The next messages of a stream.

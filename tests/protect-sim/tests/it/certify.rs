@@ -40,7 +40,8 @@ async fn uiprotect_reads_follows_and_fetches() {
     let door = doorbell(&sim);
 
     let update = driver.did("update").await;
-    let names: Vec<Value> = sim.bootstrap()["cameras"].as_array().unwrap().iter().map(|camera| camera["name"].clone()).collect();
+    let names: Vec<Value> =
+        sim.bootstrap()["cameras"].as_array().unwrap().iter().map(|camera| camera["name"].clone()).collect();
     assert_eq!(update["cameras"], names.len());
     assert_eq!(update["version"], "7.1.87");
     assert!(names.iter().all(|name| update["names"].as_array().unwrap().contains(name)), "{update}");
@@ -94,8 +95,10 @@ async fn uiprotect_reads_follows_and_fetches() {
     let clip = driver.does(json!({"do": "clip", "camera": door, "start": person.start_ms, "end": person.end_ms})).await;
     let film = media::read_clip(&bytes(&clip["mp4"])).unwrap();
     assert_eq!((film.camera.as_str(), film.start_ms), (door.as_str(), person.start_ms / 5000 * 5000));
-    let events = driver.does(json!({"do": "events", "start": person.start_ms - 60_000, "end": person.end_ms + 60_000})).await;
-    let listed: Vec<&str> = events["events"].as_array().unwrap().iter().map(|event| event["id"].as_str().unwrap()).collect();
+    let events =
+        driver.does(json!({"do": "events", "start": person.start_ms - 60_000, "end": person.end_ms + 60_000})).await;
+    let listed: Vec<&str> =
+        events["events"].as_array().unwrap().iter().map(|event| event["id"].as_str().unwrap()).collect();
     assert!(happened.iter().all(|(id, ..)| listed.contains(&id.as_str())), "{listed:?}");
 
     assert_eq!(sim.count_of("POST", "/api/auth/login"), 1);
@@ -171,7 +174,10 @@ async fn uiprotect_decodes_what_the_fake_encodes() {
     let sim = sim(|options| options.cookie = CookieStyle::Token).await;
     let Some(mut driver) = Driver::start(&sim).await else { return };
     for recorded in fixtures::frames_a().into_iter().chain(fixtures::frames_b()) {
-        for message in [frame::encode(&recorded["action"], &recorded["data"]), frame::encode_plain(&recorded["action"], &recorded["data"])] {
+        for message in [
+            frame::encode(&recorded["action"], &recorded["data"]),
+            frame::encode_plain(&recorded["action"], &recorded["data"]),
+        ] {
             let decoded = driver.does(json!({"do": "decode", "message": STANDARD.encode(message)})).await;
             assert_eq!((&decoded["action"], &decoded["data"]), (&recorded["action"], &recorded["data"]));
         }
@@ -229,7 +235,8 @@ async fn uiprotect_goes_on_after_the_stream_closed() {
     driver.did("update").await;
     driver.did("subscribe").await;
     driver.hears(|line| line["state"] == "CONNECTED").await;
-    let opened = || sim.requests().into_iter().filter(|request| request.path.ends_with("/ws/updates")).collect::<Vec<_>>();
+    let opened =
+        || sim.requests().into_iter().filter(|request| request.path.ends_with("/ws/updates")).collect::<Vec<_>>();
     // Closed before the first message, it would take the id for a stale one.
     sim.rename(&door, "The first");
     driver.hears(|line| line["private"]["name"] == "The first").await;

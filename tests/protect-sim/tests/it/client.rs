@@ -1,4 +1,4 @@
-//! A plain client: HTTPS without verification, WebSockets, and a decoder of its own for the private stream.
+//! A plain client: HTTPS without verification, streams, and a decoder of its own for the private stream.
 
 use std::io::Read as _;
 use std::sync::Arc;
@@ -199,7 +199,8 @@ struct Trusting(Arc<rustls::crypto::CryptoProvider>);
 
 fn trusting() -> Arc<ClientConfig> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions().unwrap();
+    let config =
+        ClientConfig::builder_with_provider(Arc::clone(&provider)).with_safe_default_protocol_versions().unwrap();
     let config = config.dangerous().with_custom_certificate_verifier(Arc::new(Trusting(provider)));
     Arc::new(config.with_no_client_auth())
 }

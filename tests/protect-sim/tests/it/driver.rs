@@ -37,7 +37,10 @@ impl Driver {
         let Some(python) = programs().map(|folder| folder.join("python")).filter(|python| python.exists()) else {
             use std::io::Write as _;
             // Past the runner's capture: a test that passes is not shown.
-            let _ = writeln!(std::io::stderr(), "SKIPPED: the client uiprotect is not there: run `cargo xtask test`, which installs it where PyPI is in reach");
+            let _ = writeln!(
+                std::io::stderr(),
+                "SKIPPED: the client uiprotect is not there: run `cargo xtask test`, which installs it where PyPI is in reach"
+            );
             return None;
         };
         let folder = tempfile::tempdir().unwrap();

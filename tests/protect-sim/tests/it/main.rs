@@ -1,4 +1,11 @@
 //! The fake controller seen from outside: by a plain client, and by real ones.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "all of this crate is tests, its helper functions too"
+)]
 
 mod access;
 mod certify;

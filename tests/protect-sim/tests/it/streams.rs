@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use argus_protect_sim::{Fault, Lags, Order, Script, Shape, Stale, Stream, What, When, fixtures, frame};
 use base64::Engine as _;
+use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::{Error, Message};
 
@@ -60,7 +61,10 @@ async fn a_ring_is_told_on_both_streams() {
     let ends = [private.event().await, private.event().await];
     assert!(ends.iter().all(|(action, data)| action["action"] == "update" && data["end"] == start + 1000));
     let told = public.json().await;
-    assert_eq!(told, json!({"type": "add", "item": {"id": id, "modelKey": "event", "type": "ring", "start": start, "device": door}}));
+    assert_eq!(
+        told,
+        json!({"type": "add", "item": {"id": id, "modelKey": "event", "type": "ring", "start": start, "device": door}})
+    );
     let told = public.json().await;
     assert_eq!((&told["type"], &told["item"]["end"]), (&json!("update"), &json!(start + 1000)));
     let happening = sim.happenings().remove(0);
@@ -111,7 +115,10 @@ async fn scripts_are_told_as_they_say() {
     assert!(lost[0].1["start"].is_i64() && lost[0].1["end"].is_i64());
     // Twice the add, thrice the end.
     let many = told(Script { adds: 2, ends: 3, ..person() }, 5).await;
-    assert_eq!(many.iter().map(|(action, _)| action.as_str()).collect::<Vec<_>>(), ["add", "add", "update", "update", "update"]);
+    assert_eq!(
+        many.iter().map(|(action, _)| action.as_str()).collect::<Vec<_>>(),
+        ["add", "add", "update", "update", "update"]
+    );
     // The end before the add.
     let turned = told(Script { is_reordered: true, ends: 1, ..person() }, 2).await;
     assert_eq!((turned[0].0.as_str(), turned[1].0.as_str()), ("update", "add"));
@@ -175,7 +182,10 @@ async fn a_stream_goes_on_from_the_id_that_is_asked_for() {
     assert_eq!(data, json!({"name": "Name 0"}));
     let mut again = admin.updates(action["newUpdateId"].as_str().unwrap()).await;
     assert_eq!(again.update().await.1, json!({"name": "Name 1"}));
-    assert_eq!(sim.bootstrap()["cameras"].as_array().unwrap().iter().find(|one| one["id"] == *camera).unwrap()["name"], "Name 2");
+    assert_eq!(
+        sim.bootstrap()["cameras"].as_array().unwrap().iter().find(|one| one["id"] == *camera).unwrap()["name"],
+        "Name 2"
+    );
     // Too long ago.
     for n in 3..9 {
         sim.rename(&camera, &format!("Name {n}"));
@@ -197,7 +207,9 @@ async fn stale_ids_end_in_three_ways() {
         let is_right = match stale {
             Stale::Close => matches!(&next, Ok(Message::Close(Some(frame))) if u16::from(frame.code) == 1000),
             Stale::CloseWithReason => matches!(&next, Ok(Message::Close(Some(frame))) if u16::from(frame.code) == 1008),
-            Stale::Abort => matches!(&next, Err(Error::Io(error)) if error.kind() == std::io::ErrorKind::ConnectionReset),
+            Stale::Abort => {
+                matches!(&next, Err(Error::Io(error)) if error.kind() == std::io::ErrorKind::ConnectionReset)
+            }
         };
         assert!(is_right, "{stale:?}: {next:?}");
     }
@@ -206,8 +218,6 @@ async fn stale_ids_end_in_three_ways() {
 #[tokio::test]
 async fn streams_obey_orders() {
     let (sim, mut private, _) = both().await;
-    // Let what came with the login pass.
-    private.update().await;
     sim.order(Stream::Updates, &Order::Fragments(frame::encode(&json!({"action": "x"}), &json!({"whole": true})), 7));
     assert_eq!(private.update().await.1, json!({"whole": true}));
     sim.order(Stream::Updates, &Order::Text("text".into()));
@@ -217,7 +227,6 @@ async fn streams_obey_orders() {
     assert_eq!(private.next().await.unwrap(), Message::binary(vec![1, 2, 3]));
     sim.order(Stream::Updates, &Order::Silent { answers_pings: true });
     sim.rename(&sim.cameras()[0], "Unheard");
-    use futures_util::{SinkExt as _, StreamExt as _};
     private.0.send(Message::Ping(vec![7].into())).await.unwrap();
     let answer = tokio::time::timeout(LIMIT, private.0.next()).await.unwrap().unwrap().unwrap();
     assert_eq!(answer, Message::Pong(vec![7].into()));
@@ -229,9 +238,7 @@ async fn streams_obey_orders() {
 #[tokio::test]
 async fn half_open_streams_answer_nothing() {
     let (sim, mut private, _) = both().await;
-    private.update().await;
     sim.order(Stream::Updates, &Order::Silent { answers_pings: false });
-    use futures_util::{SinkExt as _, StreamExt as _};
     // The order is obeyed in its own time; from then on no ping is answered.
     let deadline = std::time::Instant::now() + LIMIT;
     loop {
