@@ -17,8 +17,8 @@ use utoipa::{Modify, OpenApi};
 use crate::error::{ApiError, ErrorBody, FieldError};
 use crate::query::Query;
 use crate::{
-    account, api_keys, cameras, docs, events, health, journal, metrics, paths, settings, sign_in, ssl, storage, users,
-    ws,
+    account, api_keys, cameras, docs, events, health, journal, metrics, paths, protect, settings, sign_in, ssl,
+    storage, users, ws,
 };
 
 #[derive(OpenApi)]
@@ -38,6 +38,8 @@ use crate::{
         cameras::status, cameras::snapshot, cameras::test,
         events::list, events::get, events::delete, events::reanalyse, events::stats, events::export,
         events::thumbnail, events::frame, events::clip, events::analyses,
+        protect::list, protect::create, protect::get, protect::update, protect::delete, protect::test,
+        protect::cameras, protect::update_camera,
         api_keys::list, api_keys::create, api_keys::get, api_keys::revoke, api_keys::usage,
         sign_in::setup_status, sign_in::setup, sign_in::login, sign_in::refresh, sign_in::logout,
         account::me, account::change_password, account::sessions, account::end_others, account::end_one,
@@ -50,6 +52,7 @@ use crate::{
     tags(
         (name = "cameras", description = "Where pictures come from"),
         (name = "events", description = "What was seen"),
+        (name = "protect", description = "UniFi Protect controllers"),
         (name = "auth", description = "Signing in and out"),
         (name = "users", description = "Who may sign in"),
         (name = "api-keys", description = "Credentials of programs"),

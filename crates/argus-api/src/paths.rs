@@ -46,6 +46,16 @@ api! {
     EVENT_CLIP = "/events/{id}/clip";
     /// The receipts of its descriptions.
     EVENT_ANALYSES = "/events/{id}/analyses";
+    /// The UniFi Protect controllers.
+    CONTROLLERS = "/protect/controllers";
+    /// The try of a connection.
+    CONTROLLER_TEST = "/protect/controllers/test";
+    /// One controller.
+    CONTROLLER = "/protect/controllers/{id}";
+    /// Its cameras.
+    CONTROLLER_CAMERAS = "/protect/controllers/{id}/cameras";
+    /// One of them.
+    CONTROLLER_CAMERA = "/protect/controllers/{id}/cameras/{camera_id}";
     /// Whether the first user is still missing.
     SETUP_STATUS = "/auth/setup-status";
     /// Makes the first user.

@@ -16,6 +16,8 @@ mod cors;
 #[cfg(test)]
 mod csrf;
 #[cfg(test)]
+mod cupboard;
+#[cfg(test)]
 mod docs;
 #[cfg(test)]
 mod events;
@@ -35,6 +37,8 @@ mod metrics;
 mod outer;
 #[cfg(test)]
 mod people;
+#[cfg(test)]
+mod protect;
 #[cfg(test)]
 mod proxies;
 #[cfg(test)]

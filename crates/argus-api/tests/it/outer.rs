@@ -47,6 +47,7 @@ async fn a_listening_address_that_is_taken_is_told() {
     let state = argus_api::AppState {
         db: server.db.clone(),
         control: server.control.clone(),
+        controllers: server.cupboard.clone(),
         media: std::sync::Arc::new(object_store::memory::InMemory::new()),
         clock: server.clock.clone(),
         version: String::new(),

@@ -30,6 +30,8 @@ use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_util::sync::CancellationToken;
 
+use crate::cupboard::Cupboard;
+
 /// With it the first user is made.
 pub(crate) const SETUP_TOKEN: &str = "the-setup-token";
 /// Signs access tokens.
@@ -56,7 +58,7 @@ pub(crate) struct Books {
     pub(crate) figures: Mutex<Figures>,
 }
 
-fn refused(e: DbError) -> ControlError {
+pub(crate) fn refused(e: DbError) -> ControlError {
     match e {
         DbError::NotFound { what } => ControlError::NotFound(format!("there is no such {what}")),
         DbError::Conflict { what, field } => ControlError::Conflict(format!("another {what} has this {field}")),
@@ -206,6 +208,7 @@ pub(crate) struct Server {
     pub(crate) db: Database,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) control: Arc<Books>,
+    pub(crate) cupboard: Arc<Cupboard>,
     pub(crate) admin: String,
     pub(crate) shutdown: CancellationToken,
     media: Arc<LocalFileSystem>,
@@ -310,12 +313,14 @@ impl Server {
             reanalysed: Mutex::default(),
             figures: Mutex::default(),
         });
+        let cupboard = Arc::new(Cupboard::new(&db, &clock));
         std::fs::create_dir(folder.path().join("media")).unwrap();
         let media = Arc::new(LocalFileSystem::new_with_prefix(folder.path().join("media")).unwrap());
         let shutdown = CancellationToken::new();
         let state = AppState {
             db: db.clone(),
             control: Arc::clone(&control) as Arc<dyn Control>,
+            controllers: Arc::clone(&cupboard) as _,
             media: Arc::clone(&media) as Arc<dyn object_store::ObjectStore>,
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             version: "1.2.3".into(),
@@ -340,6 +345,7 @@ impl Server {
             db,
             clock,
             control,
+            cupboard,
             admin: String::new(),
             shutdown,
             media,

@@ -133,6 +133,7 @@ async fn a_pair_that_is_no_good_ends_the_start() {
         let state = argus_api::AppState {
             db: server.db.clone(),
             control: server.control.clone(),
+            controllers: server.cupboard.clone(),
             media: std::sync::Arc::new(object_store::memory::InMemory::new()),
             clock: server.clock.clone(),
             version: String::new(),
