@@ -19,6 +19,7 @@ mod many;
 mod network;
 mod pages;
 mod privacy;
+mod protect;
 mod replay;
 mod retention;
 mod schemathesis;

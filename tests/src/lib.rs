@@ -31,6 +31,7 @@ pub mod clips;
 pub mod fake_ai;
 pub mod http;
 pub mod net;
+pub mod protect;
 pub mod rtsp;
 pub mod scene;
 pub mod secrets;

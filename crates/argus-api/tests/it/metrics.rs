@@ -7,9 +7,11 @@ use argus_api::{HttpConfig, Timing, network};
 use argus_core::CameraId;
 use argus_core::api_key::Scope;
 use argus_core::camera::SourceType;
-use argus_core::event::DetectionType;
 use argus_core::controller::ControllerStatus;
-use argus_core::figures::{CallFigures, CameraFigures, ControllerFigures, EventFigures, Figures, Histogram, JobFigures};
+use argus_core::event::DetectionType;
+use argus_core::figures::{
+    CallFigures, CameraFigures, ControllerFigures, EventFigures, Figures, Histogram, JobFigures,
+};
 use argus_core::status::CameraStatus;
 use reqwest::Method;
 

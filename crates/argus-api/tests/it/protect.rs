@@ -40,15 +40,17 @@ async fn a_controller_has_the_fields_of_the_contract() {
     let list = server.get("/protect/controllers").await.expect(200);
     assert_eq!((list["items"][0].clone(), list["total"].clone()), (expected, json!(1)));
 
-    *server.cupboard.state.lock().unwrap() = ControllerState {
+    let state = server.cupboard.state.lock().unwrap().clone();
+    let state = ControllerState {
         status: ControllerStatus::Error,
         last_connected_at: Some(server.clock.now()),
         last_error: Some("user or password are wrong".into()),
         last_error_kind: Some(ControllerFault::Unauthorized),
         firmware_version: Some("7.1.87".into()),
         features: ControllerFeatures { events: true, snapshots: true, clips: true },
-        ..server.cupboard.state.lock().unwrap().clone()
+        ..state
     };
+    *server.cupboard.state.lock().unwrap() = state;
     let shown = server.get(&path).await.expect(200);
     assert_eq!((&shown["status"], &shown["last_error_kind"]), (&json!("error"), &json!("unauthorized")));
     assert_eq!(shown["features"]["clips"], json!(true));
