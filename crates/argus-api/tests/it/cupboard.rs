@@ -136,7 +136,9 @@ impl ControllerControl for Cupboard {
         let found = cameras.iter_mut().flatten().find(|camera| camera.device.id == device);
         let camera = found.ok_or_else(|| ControlError::NotFound("the controller has no such camera".into()))?;
         camera.enabled = enabled.unwrap_or(camera.enabled);
-        camera.camera_id = camera.enabled.then(|| CameraId::new(self.clock.now())).or(camera.camera_id);
+        if camera.enabled && camera.camera_id.is_none() {
+            camera.camera_id = Some(CameraId::new(self.clock.now()));
+        }
         if let Some(detections) = detections {
             camera.detections = detections;
         }
