@@ -10,6 +10,7 @@ mod event;
 mod feed;
 mod follow;
 mod link;
+mod live;
 mod paint;
 mod supervisor;
 mod tracker;
@@ -132,7 +133,7 @@ impl Hub {
             status: link.state().status,
             happenings: link.happenings.load(order),
             gaps: link.gaps.load(order),
-            malformed: link.state().malformed,
+            malformed: link.state_now().malformed,
         });
         let mut figures: Vec<_> = figures.collect();
         figures.sort_by_key(|f| f.controller_id);

@@ -9,7 +9,7 @@ use argus_core::camera::AnalysisMode;
 use argus_core::controller::ControllerError;
 use argus_core::describe::EventFacts;
 use argus_core::media::{clip_key, frame_key, thumbnail_key};
-use argus_core::ports::Still;
+use argus_core::ports::{ClipFile, Still};
 use argus_core::{Timestamp, chain};
 use argus_db::{EventChange, NewFrame};
 use sha2::{Digest, Sha256};
@@ -18,6 +18,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{debug, error, info, warn};
 
 use super::event::{Cut, Origin, ProtectEvent};
+use super::live;
 use super::paint::painted;
 use crate::lifecycle::{FRAMES_AFTER, hex, size};
 
@@ -41,9 +42,23 @@ impl Album<'_> {
             Origin::Told => true,
             Origin::Left { frames, .. } => frames,
         };
-        if wants_frames {
-            self.pictures().await;
+        if self.event.bare {
+            self.frames(Vec::new()).await;
+            // The event is over when this returns: its end must have been told.
+            self.ended().await;
+            return;
         }
+        let is_live = self.event.records_live();
+        let (event, closed) = (self.event, self.closed.clone());
+        let record = async { if is_live { live::record(event, closed).await } else { None } };
+        let ((), recorded) = tokio::join!(
+            async {
+                if wants_frames {
+                    self.pictures().await;
+                }
+            },
+            record
+        );
         let Some(ended) = self.ended().await else { return };
         if self.event.link.state().features.clips
             && wants_frames
@@ -51,7 +66,11 @@ impl Album<'_> {
         {
             self.put_thumbnail(&still).await;
         }
-        self.clip(ended).await;
+        match recorded {
+            Some(clip) => self.put_clip(clip).await,
+            None if is_live => self.no_clip("cannot be had: there was no live stream to record").await,
+            None => self.clip(ended).await,
+        }
     }
 
     /// Waits until the event has ended; `None` when nobody is left to say so.
@@ -318,22 +337,22 @@ impl Album<'_> {
             },
             true,
         );
-        let stored = match asked.await {
+        match asked.await {
             Ok(clip) if !self.event.privacy().is_empty() => {
                 drop(clip);
                 self.no_clip("is not kept: what nobody may see cannot be painted over in it").await;
-                return;
             }
-            Ok(clip) => match self.event.deps.media.put_file(&clip_key(self.prefix), (*clip.file).as_ref()).await {
-                Ok(bytes) => EventChange::Clip { bytes, from: clip.from, until: clip.until },
-                Err(e) => {
-                    error!(event.id = %self.event.id, "the clip could not be stored: {}", chain(&e));
-                    EventChange::ClipNone
-                }
-            },
+            Ok(clip) => self.put_clip(clip).await,
+            Err(e) => self.no_clip(&format!("could not be fetched: {e}")).await,
+        }
+    }
+
+    async fn put_clip(&self, clip: ClipFile) {
+        let stored = match self.event.deps.media.put_file(&clip_key(self.prefix), (*clip.file).as_ref()).await {
+            Ok(bytes) => EventChange::Clip { bytes, from: clip.from, until: clip.until },
             Err(e) => {
-                self.no_clip(&format!("could not be fetched: {e}")).await;
-                return;
+                error!(event.id = %self.event.id, "the clip could not be stored: {}", chain(&e));
+                EventChange::ClipNone
             }
         };
         self.event.change("note the clip", vec![stored]).await;

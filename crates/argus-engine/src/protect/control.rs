@@ -165,7 +165,7 @@ fn shown(device: &ControllerDevice, theirs: &[Camera], memory: &ControllerMemory
 impl Engine {
     fn live(&self, stored: StoredController, memory: &ControllerMemory) -> LiveController {
         let link = self.deps.protect.link(stored.id);
-        let mut state = link.as_ref().map_or_else(|| blank(ControllerStatus::Connecting), |link| link.state());
+        let mut state = link.as_ref().map_or_else(|| blank(ControllerStatus::Connecting), |link| link.state_now());
         if !stored.config.is_enabled {
             // Its task may still be ending; it is not to be connected all the same.
             state = argus_core::controller::ControllerState {

@@ -120,6 +120,8 @@ pub(crate) struct ProtectEvent {
     pub(crate) started: Timestamp,
     pub(crate) story: watch::Receiver<Story>,
     pub(crate) origin: Origin,
+    /// There are so many that nothing is fetched for this one.
+    pub(crate) bare: bool,
     /// Whether a clip was promised when it ended.
     pub(crate) promised: AtomicBool,
     /// Whether the event turned out to have been deleted.
@@ -322,13 +324,23 @@ impl ProtectEvent {
         }
     }
 
-    /// Whether a clip is to be fetched. One whose privacy zones cannot be painted over is not.
+    /// Whether a clip is to be kept.
     pub(crate) fn wants_clip(&self) -> bool {
-        let left = match self.origin {
-            Origin::Told => true,
-            Origin::Left { clip, .. } => clip,
-        };
-        left && self.deps.settings.now().media.store_clips && self.privacy().is_empty()
+        match self.origin {
+            Origin::Told => !self.bare && self.deps.settings.now().media.store_clips,
+            // What is over cannot be recorded, and a recording cannot be painted over.
+            Origin::Left { clip, .. } => {
+                clip && self.deps.settings.now().media.store_clips && self.privacy().is_empty()
+            }
+        }
+    }
+
+    /// Whether its clip is recorded from the live stream: the controller's recordings may not be asked, or what nobody
+    /// may see could not be painted over in them.
+    pub(crate) fn records_live(&self) -> bool {
+        let is_live = matches!(self.origin, Origin::Told) && !self.story.borrow().told.from_history;
+        let exports = self.link.state().features.clips && self.privacy().is_empty();
+        is_live && !exports && self.wants_clip()
     }
 
     pub(crate) async fn change(&self, what: &'static str, changes: Vec<EventChange>) -> bool {

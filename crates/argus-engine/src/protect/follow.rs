@@ -72,6 +72,10 @@ async fn change(deps: &Arc<Deps>, camera: &Camera, now: &ProtectSource) -> Resul
         let wanted = numbered(&now.device_name, n);
         let edit = move |camera: &Camera| {
             let Source::Protect(before) = &camera.config.source else { return Ok(camera.config.clone()) };
+            if before.controller_id != now.controller_id {
+                // Its controller was deleted meanwhile.
+                return Ok(camera.config.clone());
+            }
             // A name that a person gave stays.
             let follows = before.gave_name(&camera.config.name) && before.device_name != now.device_name;
             let name = if follows { wanted } else { camera.config.name.clone() };

@@ -162,6 +162,19 @@ impl Link {
         lock(&self.view).state.clone()
     }
 
+    /// The same with what moves all the time, such as the newest message.
+    pub(crate) fn state_now(&self) -> ControllerState {
+        let (state, handle) = (self.state(), self.handle());
+        match handle.map(|handle| handle.state()) {
+            Some(now) => ControllerState {
+                last_message_at: now.last_message_at.or(state.last_message_at),
+                malformed: now.malformed,
+                ..state
+            },
+            None => state,
+        }
+    }
+
     /// Takes a state. True when it has just been connected.
     pub(crate) fn put_state(&self, mut state: ControllerState, now: Timestamp) -> bool {
         let mut view = lock(&self.view);

@@ -272,9 +272,9 @@ impl Supervisor {
 
     /// Starts the task of a new event.
     fn begin(&self, id: EventId, camera: Camera, told: Happening, kind: DetectionType) -> Running {
-        if self.link.running() >= EVENTS {
-            // The event is stored all the same; its pictures wait for those before it.
-            warn!(controller.id = %self.link.id, "more than {EVENTS} events at a time");
+        let bare = self.link.running() >= EVENTS;
+        if bare {
+            warn!(controller.id = %self.link.id, event.id = %id, "more than {EVENTS} events at a time: it gets no pictures");
         }
         let started = told.started_at;
         let (story, follow) = watch::channel(Story { told, kind, is_open: true, cut: None });
@@ -287,6 +287,7 @@ impl Supervisor {
             started,
             story: follow,
             origin: Origin::Told,
+            bare,
             promised: AtomicBool::new(false),
             gone: AtomicBool::new(false),
         };
@@ -333,6 +334,7 @@ impl Supervisor {
             started: event.timestamp,
             story: follow,
             origin,
+            bare: false,
             promised: AtomicBool::new(false),
             gone: AtomicBool::new(false),
         };

@@ -77,6 +77,8 @@ pub(crate) struct Consoles {
     asked: Mutex<Vec<String>>,
     devices: Mutex<Vec<ControllerDevice>>,
     features: Mutex<ControllerFeatures>,
+    /// Whether live streams are switched on.
+    pub(crate) streams: Mutex<bool>,
     /// Permits to give a picture; plenty unless a test takes them away.
     pub(crate) gate: Semaphore,
 }
@@ -89,6 +91,7 @@ impl Default for Consoles {
             asked: Mutex::default(),
             devices: Mutex::new(vec![device("door", "AA0000000001", "Front door")]),
             features: Mutex::new(ControllerFeatures { events: true, snapshots: true, clips: true }),
+            streams: Mutex::new(false),
             gate: Semaphore::new(1_000_000),
         }
     }
@@ -221,8 +224,11 @@ impl ControllerHandle for Handle {
         Ok(ClipFile { from, until, bytes: 6, file: Box::new(Temp(file)) })
     }
 
-    async fn stream_url(&self, _device: &str, _quality: StreamQuality) -> Result<Secret, ControllerError> {
-        Err(ControllerError::Unsupported("no test streams".into()))
+    async fn stream_url(&self, device: &str, _quality: StreamQuality) -> Result<Secret, ControllerError> {
+        match *self.1.streams.lock().unwrap() {
+            true => Ok(Secret::new(format!("rtsps://10.0.0.1:7441/alias-of-{device}"))),
+            false => Err(ControllerError::NotFound("RTSPS is switched off".into())),
+        }
     }
 
     async fn stop(&self) {

@@ -448,6 +448,26 @@ async fn a_key_without_recordings_gives_events_with_live_pictures() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn where_no_recording_may_be_asked_the_live_stream_is_recorded() {
+    let stage = Stage::start().await;
+    stage.consoles.allow(ControllerFeatures { events: true, snapshots: true, clips: false });
+    *stage.consoles.streams.lock().unwrap() = true;
+    let id = controller(&stage, 443).await;
+    let camera = door(&stage, id).await;
+    change(&stage, camera.id, |c| c.post_roll_s = 0).await;
+    let told = happening("e1", "door", DetectionType::Person, stage.clock.now());
+    stage.told(id, &told);
+    wait("the stream", || async { stage.log.is_open(camera.id).then_some(()) }).await;
+    stage.log.online(camera.id);
+    wait("the clip", || async { (!stage.log.clips.lock().unwrap().is_empty()).then_some(()) }).await;
+    stage.told(id, &ended(&told, 2));
+    stage.detection("e1", |e| e.clip_url.is_some()).await;
+    wait("the end of the stream", || async { (!stage.log.is_open(camera.id)).then_some(()) }).await;
+    let plan = stage.log.plans.lock().unwrap().pop().unwrap();
+    assert!(matches!(plan.source, Source::Rtsp { .. }) && plan.analysis_rate.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_choice_before_enabling_is_kept_and_a_change_reconnects() {
     let stage = Stage::start().await;
     let id = controller(&stage, 443).await;
