@@ -21,6 +21,7 @@ mod network;
 mod pages;
 mod postgres;
 mod privacy;
+mod protect;
 mod replay;
 mod retention;
 mod schemathesis;

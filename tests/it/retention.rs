@@ -61,6 +61,7 @@ async fn event(site: &Site, camera: CameraId, age_s: u64, clip_bytes: u64) -> (E
         confidence: 50,
         zones: vec![],
         motion: None,
+        protect: None,
     };
     let sha256 = "0".repeat(64);
     let frame = NewFrame { index: 0, offset_ms: 0, sha256, width: 64, height: 36, bytes: 700, stored: true };

@@ -31,6 +31,7 @@ pub mod clips;
 pub mod http;
 pub mod net;
 pub mod postgres;
+pub mod protect;
 pub mod rtsp;
 pub mod scene;
 pub mod secrets;

@@ -9,10 +9,11 @@ use argus_api::{ApiError, AppState, SignIn, Timing, self_signed};
 use argus_capture::{Feeds, FeedsConfig, GateMode};
 use argus_core::api_key::{NewApiKey, Scope};
 use argus_core::camera::{CameraFields, SourceType};
-use argus_core::ports::{CameraFeeds, Control};
+use argus_core::ports::{CameraFeeds, Control, ControllerControl};
 use argus_core::{Clock, Invalid, chain};
 use argus_db::{DataDir, Database, DatabaseConfig, DbError, DbUrl};
 use argus_engine::{Engine, EngineParts, LocalDisk, SystemClock};
+use argus_protect::{Protect, Tuning};
 use object_store::ObjectStore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -100,6 +101,7 @@ pub async fn serve(config: Config, demo: bool) -> Result<Running, Failure> {
         self_signed::ensure(files, clock.now()).map_err(|e| Failure::data(chain(&e)))?;
     }
     let sign_in = people::sign_in(&db, &dir, demo).await?;
+    let controllers = Arc::new(Protect::new(Arc::clone(&clock), dir.path().join("tmp"), Tuning::default()));
     let engine = Engine::start(EngineParts {
         db: db.clone(),
         media: Arc::clone(&media),
@@ -107,6 +109,7 @@ pub async fn serve(config: Config, demo: bool) -> Result<Running, Failure> {
         feeds,
         // Whom it asks, the engine tells it from the database.
         describer: Arc::new(Providers::new(Arc::clone(&clock))),
+        controllers,
         clock: Arc::clone(&clock),
     })
     .await
@@ -132,12 +135,14 @@ async fn offer(
     sign_in: SignIn,
 ) -> Result<(Vec<SocketAddr>, JoinHandle<Result<(), ApiError>>, CancellationToken), Failure> {
     let control: Arc<dyn Control> = Arc::clone(&engine) as _;
+    let controllers: Arc<dyn ControllerControl> = Arc::clone(&engine) as _;
     let shutdown = CancellationToken::new();
     let setup_token = sign_in.setup_token.clone();
     let state = AppState {
         db: db.clone(),
         control: Arc::clone(&control),
         ai: engine,
+        controllers,
         media,
         started_at: clock.now(),
         clock: Arc::clone(&clock),

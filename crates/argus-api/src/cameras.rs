@@ -333,7 +333,9 @@ pub(crate) async fn status(
         (status = 404),
         (status = 409, description = "The camera is stopped"),
         (status = 422),
-        (status = 503, description = "There is no picture from the last 10 s")
+        (status = 502, description = "The controller of the camera answered uselessly"),
+        (status = 503, description = "There is no picture from the last 10 s"),
+        (status = 504, description = "The controller of the camera did not answer in time")
     ),
     extensions(("x-permission" = json!("read:cameras")))
 )]

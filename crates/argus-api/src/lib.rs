@@ -2,7 +2,7 @@
 //!
 //! It reads the database, asks the running system through [`Control`](argus_core::ports::Control), and gives out media
 //! from an object store. It must not know GStreamer, vendors of AI, or how cameras are run: what changes them goes through
-//! that one trait. Every handler names the permission it needs in its signature ([`auth::Caller`]), every failure becomes
+//! that trait, and what changes controllers through [`ControllerControl`](argus_core::ports::ControllerControl). Every handler names the permission it needs in its signature ([`auth::Caller`]), every failure becomes
 //! an answer in one place ([`ApiError`]).
 //!
 //! ```no_run
@@ -48,6 +48,7 @@ mod outer;
 mod passwords;
 pub mod paths;
 mod peer;
+pub mod protect;
 mod query;
 mod random;
 mod rate;

@@ -17,8 +17,8 @@ use utoipa::{Modify, OpenApi};
 use crate::error::{ApiError, ErrorBody, FieldError};
 use crate::query::Query;
 use crate::{
-    account, ai, api_keys, cameras, docs, events, health, journal, metrics, paths, settings, sign_in, ssl, storage,
-    users, ws,
+    account, ai, api_keys, cameras, docs, events, health, journal, metrics, paths, protect, settings, sign_in, ssl,
+    storage, users, ws,
 };
 
 #[derive(OpenApi)]
@@ -41,6 +41,8 @@ use crate::{
         ai::providers::list, ai::providers::create, ai::providers::get, ai::providers::update, ai::providers::delete,
         ai::providers::test, ai::describe::describe, ai::capabilities::capabilities, ai::usage::usage,
         ai::egress::list, ai::egress::days,
+        protect::list, protect::create, protect::get, protect::update, protect::delete, protect::test,
+        protect::cameras, protect::update_camera,
         api_keys::list, api_keys::create, api_keys::get, api_keys::revoke, api_keys::usage,
         sign_in::setup_status, sign_in::setup, sign_in::login, sign_in::refresh, sign_in::logout,
         account::me, account::change_password, account::sessions, account::end_others, account::end_one,
@@ -54,6 +56,7 @@ use crate::{
         (name = "cameras", description = "Where pictures come from"),
         (name = "events", description = "What was seen"),
         (name = "ai", description = "Who puts it into words, at what cost, and what left the machine"),
+        (name = "protect", description = "UniFi Protect controllers"),
         (name = "auth", description = "Signing in and out"),
         (name = "users", description = "Who may sign in"),
         (name = "api-keys", description = "Credentials of programs"),

@@ -64,6 +64,16 @@ api! {
     AI_EGRESS = "/ai/egress";
     /// The days on which something did.
     AI_EGRESS_DAYS = "/ai/egress/days";
+    /// The UniFi Protect controllers.
+    CONTROLLERS = "/protect/controllers";
+    /// The try of a connection.
+    CONTROLLER_TEST = "/protect/controllers/test";
+    /// One controller.
+    CONTROLLER = "/protect/controllers/{id}";
+    /// Its cameras.
+    CONTROLLER_CAMERAS = "/protect/controllers/{id}/cameras";
+    /// One of them.
+    CONTROLLER_CAMERA = "/protect/controllers/{id}/cameras/{camera_id}";
     /// Whether the first user is still missing.
     SETUP_STATUS = "/auth/setup-status";
     /// Makes the first user.

@@ -10,8 +10,8 @@ use actix_web::{FromRequest, HttpRequest, HttpResponse, Resource, Responder};
 use crate::error::ApiError;
 use crate::state::shared;
 use crate::{
-    account, ai, api_keys, cameras, docs, events, health, journal, metrics, openapi, paths, settings, sign_in, ssl,
-    storage, users, ws,
+    account, ai, api_keys, cameras, docs, events, health, journal, metrics, openapi, paths, protect, settings, sign_in,
+    ssl, storage, users, ws,
 };
 
 /// Registers every route. Fixed names come before the ids that they compete with.
@@ -46,6 +46,11 @@ pub(crate) fn configure(config: &mut ServiceConfig) {
     Route::at(paths::AI_EGRESS).get(ai::egress::list).register(config);
     Route::at(paths::AI_EGRESS_DAYS).get(ai::egress::days).register(config);
     Route::at(paths::AI_CAPABILITIES).get(ai::capabilities::capabilities).register(config);
+    Route::at(paths::CONTROLLERS).get(protect::list).post(protect::create).register(config);
+    Route::at(paths::CONTROLLER_TEST).post(protect::test).register(config);
+    Route::at(paths::CONTROLLER).get(protect::get).put(protect::update).delete(protect::delete).register(config);
+    Route::at(paths::CONTROLLER_CAMERAS).get(protect::cameras).register(config);
+    Route::at(paths::CONTROLLER_CAMERA).put(protect::update_camera).register(config);
     Route::at(paths::API_KEYS).get(api_keys::list).post(api_keys::create).register(config);
     Route::at(paths::API_KEY).get(api_keys::get).delete(api_keys::revoke).register(config);
     Route::at(paths::API_KEY_USAGE).get(api_keys::usage).register(config);

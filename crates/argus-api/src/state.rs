@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use actix_web::{HttpRequest, web};
-use argus_core::ports::{AiControl, Control, ControlError};
+use argus_core::ports::{AiControl, Control, ControlError, ControllerControl};
 use argus_core::{Clock, Secret, Timestamp};
 use argus_db::{Database, TokenKey};
 use object_store::ObjectStore;
@@ -38,6 +38,8 @@ pub struct AppState {
     pub control: Arc<dyn Control>,
     /// The same, for providers of descriptions.
     pub ai: Arc<dyn AiControl>,
+    /// Its controllers of cameras.
+    pub controllers: Arc<dyn ControllerControl>,
     /// Pictures and clips.
     pub media: Arc<dyn ObjectStore>,
     /// Tells the time.

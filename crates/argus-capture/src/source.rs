@@ -209,6 +209,7 @@ impl Opener {
                 self.once(shared, Input::File(real), Place::File, deadline).await
             }
             Source::Test(pattern) => self.once(shared, Input::Test(*pattern), Place::Test, deadline).await,
+            Source::Protect(_) => Err(Fault::new(FaultKind::Invalid, "the cameras of a controller give no video here")),
         }
     }
 

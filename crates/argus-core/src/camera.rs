@@ -6,12 +6,13 @@ use std::time::Duration;
 use url::Url;
 
 use crate::episode::EpisodeRules;
+use crate::event::DetectionType;
 use crate::names::names;
 use crate::schedule::Schedule;
 use crate::settings::MotionDefaults;
 use crate::text::text;
 use crate::zone::{MAX_ZONES, Zone};
-use crate::{CameraId, Faults, Invalid, PrivacyMask, Secret, Timestamp};
+use crate::{CameraId, ControllerId, Faults, Invalid, PrivacyMask, Secret, Timestamp};
 
 names! {
     /// What kind of source a camera has.
@@ -184,6 +185,46 @@ pub enum Source {
     },
     /// The synthetic camera.
     Test(TestPattern),
+    /// A camera of a UniFi Protect controller.
+    Protect(ProtectSource),
+}
+
+/// Which camera of which controller, and what of it makes events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProtectSource {
+    /// `None` after the controller was deleted.
+    pub controller_id: Option<ControllerId>,
+    /// The controller's name of it; another one after it was removed there and adopted again.
+    pub camera_id: String,
+    /// Upper case, no separators: its identity over adoptions, where the controller tells it.
+    pub mac: Option<String>,
+    /// Its name on the controller, as it was read last.
+    pub device_name: String,
+    /// Whether it can ring.
+    pub is_doorbell: bool,
+    /// Only these make events.
+    pub detections: Vec<DetectionType>,
+}
+
+impl ProtectSource {
+    /// What makes events unless somebody chooses: everything but plain movement and sounds.
+    pub const DETECTIONS: [DetectionType; 5] = [
+        DetectionType::Person,
+        DetectionType::Vehicle,
+        DetectionType::Package,
+        DetectionType::Animal,
+        DetectionType::Ring,
+    ];
+
+    /// Whether `name` is what the server made of the device's name by itself, with a number where that was taken.
+    #[must_use]
+    pub fn gave_name(&self, name: &str) -> bool {
+        match name.strip_prefix(&self.device_name) {
+            Some("") => true,
+            Some(rest) => rest.strip_prefix(' ').is_some_and(|n| n.parse::<u32>().is_ok()),
+            None => false,
+        }
+    }
 }
 
 impl Source {
@@ -195,6 +236,7 @@ impl Source {
             Self::Usb { .. } => SourceType::Usb,
             Self::File { .. } => SourceType::File,
             Self::Test(_) => SourceType::Test,
+            Self::Protect(_) => SourceType::Protect,
         }
     }
 }
@@ -282,6 +324,7 @@ pub struct CameraFields {
     pub file_path: Option<String>,
     pub looped: bool,
     pub test_pattern: Option<TestPatternFields>,
+    pub protect: Option<ProtectSource>,
     pub is_enabled: bool,
     pub frame_rate: i64,
     pub motion_enabled: bool,
@@ -321,6 +364,7 @@ impl CameraFields {
             file_path: None,
             looped: true,
             test_pattern: None,
+            protect: None,
             is_enabled: true,
             frame_rate: 5,
             motion_enabled: true,
@@ -457,8 +501,10 @@ impl CameraFields {
             },
             SourceType::Test => Some(Source::Test(pattern(self.test_pattern.unwrap_or_default(), faults))),
             SourceType::Protect => {
-                faults.add("type", "protect cameras are made by their controller");
-                None
+                if self.protect.is_none() {
+                    faults.add("type", "protect cameras are made by their controller");
+                }
+                self.protect.clone().map(Source::Protect)
             }
         }
     }
@@ -538,6 +584,7 @@ impl From<&CameraConfig> for CameraFields {
                     active_s: Some(p.active_s.into()),
                 });
             }
+            Source::Protect(p) => f.protect = Some(p.clone()),
         }
         f.is_enabled = c.is_enabled;
         f.frame_rate = c.frame_rate.into();
@@ -633,6 +680,25 @@ mod tests {
             f.check().unwrap().source,
             Source::Test(TestPattern { period_s: 3, active_s: 1, ..Default::default() })
         );
+    }
+
+    #[test]
+    fn a_camera_of_a_controller_comes_from_nowhere_else() {
+        let protect = ProtectSource {
+            controller_id: None,
+            camera_id: "65a1".into(),
+            mac: None,
+            device_name: "Front door".into(),
+            is_doorbell: true,
+            detections: ProtectSource::DETECTIONS.to_vec(),
+        };
+        let f = CameraFields { protect: Some(protect.clone()), ..CameraFields::new("Door", SourceType::Protect) };
+        let c = f.check().unwrap();
+        assert_eq!(CameraFields::from(&c).check().unwrap(), c);
+        assert!(CameraFields::new("Door", SourceType::Protect).check().is_err());
+        for (name, given) in [("Front door", true), ("Front door 2", true), ("Front door B", false), ("Door", false)] {
+            assert_eq!(protect.gave_name(name), given, "{name}");
+        }
     }
 
     #[test]

@@ -1,5 +1,9 @@
 //! UniFi Protect controllers: how they are reached, what they tell, and what can be asked of them (contract 10).
 
+mod fields;
+
+pub use fields::ControllerFields;
+
 use std::time::Duration;
 
 use async_trait::async_trait;

@@ -257,6 +257,31 @@ pub struct Event {
     pub trace: EventTrace,
 }
 
+impl DetectionType {
+    /// What of it is an object.
+    #[must_use]
+    pub fn object(self) -> Option<ObjectKind> {
+        match self {
+            Self::Person => Some(ObjectKind::Person),
+            Self::Vehicle => Some(ObjectKind::Vehicle),
+            Self::Package => Some(ObjectKind::Package),
+            Self::Animal => Some(ObjectKind::Animal),
+            Self::Motion | Self::Ring | Self::Audio => None,
+        }
+    }
+}
+
+/// What a controller says of a detection.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProtectDetection {
+    /// Its name of the detection.
+    pub event_id: String,
+    /// Its kind of detection.
+    pub kind: Option<String>,
+    /// What it saw.
+    pub objects: Vec<ObjectKind>,
+}
+
 /// What is known when an event begins.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewEvent {
@@ -280,6 +305,8 @@ pub struct NewEvent {
     pub zones: Vec<EventZone>,
     /// The movement so far.
     pub motion: Option<EventMotion>,
+    /// What the controller says, when it is a detection of one.
+    pub protect: Option<ProtectDetection>,
 }
 
 /// How a description came out, as the event shows it.

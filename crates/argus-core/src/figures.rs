@@ -1,10 +1,11 @@
 //! What the running system has counted since it started, and how much lies where now: plain numbers for `/metrics`.
 
-use crate::CameraId;
 use crate::camera::SourceType;
+use crate::controller::ControllerStatus;
 use crate::event::DetectionType;
 use crate::provider::{BreakerState, ProviderState};
 use crate::status::CameraStatus;
+use crate::{CameraId, ControllerId};
 
 /// Counts and amounts of the running system.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -23,6 +24,23 @@ pub struct Figures {
     pub jobs: Option<JobFigures>,
     /// Bytes of pictures and clips that are stored; `None` when the database does not tell.
     pub media_bytes: Option<u64>,
+    /// Every controller.
+    pub controllers: Vec<ControllerFigures>,
+}
+
+/// One controller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ControllerFigures {
+    /// Which.
+    pub controller_id: ControllerId,
+    /// How its connection is doing.
+    pub status: ControllerStatus,
+    /// Pieces of news about detections that it told.
+    pub happenings: u64,
+    /// Times in which detections may have been missed.
+    pub gaps: u64,
+    /// Messages that could not be understood.
+    pub malformed: u64,
 }
 
 /// One camera.

@@ -1,6 +1,8 @@
 //! Cameras: their configuration, and the last known state of capture.
 
-use argus_core::camera::{Camera, CameraConfig, CameraFields, SourceType, TestPattern, TestPatternFields};
+use argus_core::camera::{
+    Camera, CameraConfig, CameraFields, ProtectSource, SourceType, TestPattern, TestPatternFields,
+};
 use argus_core::journal::{CameraStatusChange, MessageType};
 use argus_core::media::camera_prefix;
 use argus_core::notification::Notification;
@@ -50,7 +52,7 @@ pub struct CameraLastState {
 
 #[derive(Queryable, Insertable, AsChangeset)]
 #[diesel(table_name = camera, treat_none_as_default_value = false, treat_none_as_null = true)]
-struct CameraRow {
+pub(crate) struct CameraRow {
     id: String,
     name: String,
     name_key: String,
@@ -81,6 +83,12 @@ struct CameraRow {
     status_us: i64,
     last_error: Option<String>,
     last_error_kind: Option<String>,
+    protect_controller_id: Option<String>,
+    protect_camera_id: Option<String>,
+    protect_mac: Option<String>,
+    protect_name: Option<String>,
+    is_doorbell: bool,
+    detections: Option<String>,
 }
 
 /// The status of a camera of which nothing else is known.
@@ -94,7 +102,13 @@ impl CameraRow {
         let f = CameraFields::from(&camera.config);
         let texts = [("name", Some(&f.name)), ("username", f.username.as_ref())];
         let more = [("file_path", f.file_path.as_ref()), ("prompt_override", f.prompt_override.as_ref())];
-        for (field, text) in texts.into_iter().chain(more) {
+        let protect = f.protect.as_ref();
+        let theirs = [
+            ("protect_camera_id", protect.map(|p| &p.camera_id)),
+            ("protect_mac", protect.and_then(|p| p.mac.as_ref())),
+            ("protect_name", protect.map(|p| &p.device_name)),
+        ];
+        for (field, text) in texts.into_iter().chain(more).chain(theirs) {
             text.map_or(Ok(()), |t| check_text(field, t))?;
         }
         let pattern = match &camera.config.source {
@@ -130,13 +144,33 @@ impl CameraRow {
             status_us: camera.created_at.as_micros(),
             last_error: None,
             last_error_kind: None,
+            protect_controller_id: protect.and_then(|p| p.controller_id).map(|id| id.to_string()),
+            protect_camera_id: protect.map(|p| p.camera_id.clone()),
+            protect_mac: protect.and_then(|p| p.mac.clone()),
+            protect_name: protect.map(|p| p.device_name.clone()),
+            is_doorbell: protect.is_some_and(|p| p.is_doorbell),
+            detections: protect.map(|p| json("detections", &p.detections)).transpose()?,
             name: f.name,
             id,
         })
     }
 
+    /// The camera of a controller that it is.
+    fn protect(&self) -> Result<Option<ProtectSource>, DbError> {
+        let Some(camera_id) = &self.protect_camera_id else { return Ok(None) };
+        Ok(Some(ProtectSource {
+            controller_id: parse_opt(WHAT, self.protect_controller_id.as_ref())?,
+            camera_id: camera_id.clone(),
+            mac: self.protect_mac.clone(),
+            device_name: self.protect_name.clone().unwrap_or_default(),
+            is_doorbell: self.is_doorbell,
+            detections: from_json(WHAT, self.detections.as_deref().unwrap_or("[]"))?,
+        }))
+    }
+
     /// The camera, every rule checked again: a row that was changed by hand does no harm.
-    fn camera(self, sealer: &Sealer) -> Result<Camera, DbError> {
+    pub(crate) fn camera(self, sealer: &Sealer) -> Result<Camera, DbError> {
+        let protect = self.protect()?;
         let pattern: Option<TestPattern> = self.test_pattern.map(|t| from_json(WHAT, &t)).transpose()?;
         let fields = CameraFields {
             name: self.name,
@@ -154,6 +188,7 @@ impl CameraRow {
                 period_s: Some(p.period_s.into()),
                 active_s: Some(p.active_s.into()),
             }),
+            protect,
             is_enabled: self.is_enabled,
             frame_rate: self.frame_rate.into(),
             motion_enabled: self.motion_enabled,

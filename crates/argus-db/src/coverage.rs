@@ -77,7 +77,7 @@ struct CoverageRow {
     state: String,
     reason: Option<String>,
     /// Until when it is known to have been the case, while it is open.
-    _seen_us: i64,
+    seen_us: i64,
 }
 
 impl TryFrom<CoverageRow> for CoverageInterval {
@@ -141,6 +141,57 @@ impl Database {
                 ))
                 .execute(tx.conn)
                 .needs("camera")?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Puts on account that something may have been missed at a camera although its video came in. What was received
+    /// meanwhile gives way; nothing happens where nothing was on account as received.
+    ///
+    /// # Errors
+    /// `Busy`, `Unavailable`.
+    pub async fn coverage_missed(
+        &self,
+        camera_id: CameraId,
+        from: Timestamp,
+        until: Timestamp,
+        reason: String,
+    ) -> Result<(), DbError> {
+        let reason = crate::value::without_nul(reason);
+        let (from, until) = (from.as_micros(), until.as_micros());
+        self.write(move |tx| {
+            let camera = camera_id.to_string();
+            let received: Vec<CoverageRow> = coverage::table
+                .filter(coverage::camera_id.eq(&camera))
+                .filter(coverage::state.eq(CoverageState::Received.as_str()))
+                .filter(coverage::from_us.lt(until))
+                .filter(coverage::until_us.is_null().or(coverage::until_us.gt(Some(from))))
+                .order((coverage::from_us.asc(), coverage::id.asc()))
+                .load(tx.conn)?;
+            for row in received {
+                let (begin, end) = (from.max(row.from_us), row.until_us.map_or(until, |end| end.min(until)));
+                if begin >= end {
+                    continue;
+                }
+                diesel::delete(coverage::table.find(row.id)).execute(tx.conn)?;
+                let before = (row.from_us < begin).then_some((row.from_us, Some(begin), CoverageState::Received, None));
+                let gap = (begin, Some(end), CoverageState::Missing, Some(&reason));
+                let after = row.until_us.is_none_or(|last| last > end);
+                let after = after.then_some((end, row.until_us, CoverageState::Received, None));
+                for (from, until, state, reason) in [before, Some(gap), after].into_iter().flatten() {
+                    diesel::insert_into(coverage::table)
+                        .values((
+                            coverage::camera_id.eq(&camera),
+                            coverage::from_us.eq(from),
+                            coverage::until_us.eq(until),
+                            coverage::state.eq(state.as_str()),
+                            coverage::reason.eq(reason),
+                            coverage::seen_us.eq(until.unwrap_or(row.seen_us.max(from))),
+                        ))
+                        .execute(tx.conn)?;
+                }
+            }
             Ok(())
         })
         .await

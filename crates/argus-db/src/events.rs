@@ -19,6 +19,7 @@ use argus_core::journal::{DeleteReason, MessageType};
 use argus_core::{EventId, Timestamp};
 use diesel::dsl::sql;
 use diesel::prelude::*;
+use diesel::result::DatabaseErrorKind;
 use diesel::sql_types::{BigInt, Bool, Text};
 
 use crate::among::among;
@@ -68,7 +69,8 @@ impl Database {
     /// the message.
     ///
     /// # Errors
-    /// `NotFound` when the camera is gone, `Invalid` for a value that cannot be stored.
+    /// `NotFound` when the camera is gone, `Conflict` when the controller's detection has an event already, `Invalid` for
+    /// a value that cannot be stored.
     pub async fn event_open(
         &self,
         new: NewEvent,
@@ -81,7 +83,14 @@ impl Database {
                 row.description_status = DescriptionStatus::Skipped.to_string();
                 row.status_reason = Some(reason.to_string());
             }
-            diesel::insert_into(event::table).values(&row).execute(tx.conn).needs("camera")?;
+            match diesel::insert_into(event::table).values(&row).execute(tx.conn) {
+                Err(diesel::result::Error::DatabaseError(DatabaseErrorKind::UniqueViolation, _))
+                    if new.protect.is_some() =>
+                {
+                    return Err(DbError::Conflict { what: WHAT, field: "protect_event_id" });
+                }
+                stored => stored.needs("camera")?,
+            };
             let mut counts = Changes::default();
             counts.add(&CountedRow::from(&row), 1)?;
             if let DescriptionPlan::Job { priority } = plan {

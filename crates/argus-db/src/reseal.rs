@@ -9,7 +9,13 @@ use crate::error::DbError;
 use crate::seal::{Sealer, key_id_of};
 
 /// Where sealed values are: table, and column. The row's `id` is the owner of each.
-const PLACES: [(&str, &str); 2] = [("ai_provider", "api_key"), ("camera", "password")];
+const PLACES: [(&str, &str); 5] = [
+    ("ai_provider", "api_key"),
+    ("camera", "password"),
+    ("protect_controller", "api_key"),
+    ("protect_controller", "password"),
+    ("protect_controller", "kept"),
+];
 
 /// A stored secret that no key of the ring opens.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -37,6 +37,34 @@ table! {
         status_us -> BigInt,
         last_error -> Nullable<Text>,
         last_error_kind -> Nullable<Text>,
+        protect_controller_id -> Nullable<Text>,
+        protect_camera_id -> Nullable<Text>,
+        protect_mac -> Nullable<Text>,
+        protect_name -> Nullable<Text>,
+        is_doorbell -> Bool,
+        detections -> Nullable<Text>,
+    }
+}
+
+table! {
+    protect_controller (id) {
+        id -> Text,
+        name -> Text,
+        name_key -> Text,
+        created_us -> BigInt,
+        updated_us -> BigInt,
+        host -> Text,
+        port -> Integer,
+        api_key -> Nullable<Text>,
+        username -> Nullable<Text>,
+        password -> Nullable<Text>,
+        verify_tls -> Bool,
+        certificate_sha256 -> Nullable<Text>,
+        is_enabled -> Bool,
+        kept -> Nullable<Text>,
+        known_until_us -> Nullable<BigInt>,
+        last_connected_us -> Nullable<BigInt>,
+        choices -> Text,
     }
 }
 

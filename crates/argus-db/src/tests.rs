@@ -4,6 +4,7 @@
 mod analyses;
 mod calls;
 mod cameras;
+mod controllers;
 mod counts;
 mod coverage;
 mod database;
@@ -153,6 +154,7 @@ pub(crate) fn new_event(camera: CameraId, started: Timestamp) -> NewEvent {
         confidence: 50,
         zones: vec![EventZone { id: "z".into(), name: "Yard".into() }],
         motion: Some(EventMotion { score: 0.25, r#box: Some(Area { x: 0.1, y: 0.2, width: 0.3, height: 0.4 }) }),
+        protect: None,
     }
 }
 

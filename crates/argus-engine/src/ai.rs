@@ -36,7 +36,7 @@ fn failed(error: DbError) -> ControlError {
 }
 
 impl Engine {
-    fn live(&self, stored: StoredProvider) -> LiveProvider {
+    fn live_provider(&self, stored: StoredProvider) -> LiveProvider {
         let describer = &self.deps.describer;
         LiveProvider {
             health: describer.health(stored.id),
@@ -103,7 +103,7 @@ pub(crate) fn over_budget(budget: StatusReason) -> ControlError {
 impl AiControl for Engine {
     async fn ai_providers(&self) -> Result<Vec<LiveProvider>, ControlError> {
         let stored = self.deps.db.ai_provider_all().await.map_err(failed)?;
-        Ok(stored.into_iter().map(|one| self.live(one)).collect())
+        Ok(stored.into_iter().map(|one| self.live_provider(one)).collect())
     }
 
     fn ai_kinds(&self) -> Vec<KindInfo> {
@@ -121,7 +121,7 @@ impl AiControl for Engine {
         let stored = self.deps.db.ai_provider_insert(new).await.map_err(failed)?;
         info!(provider.id = %stored.id, provider.name = %stored.config.name, "provider added");
         configure(&self.deps).await.map_err(failed)?;
-        Ok(self.live(stored))
+        Ok(self.live_provider(stored))
     }
 
     async fn ai_provider_update(&self, id: ProviderId, edit: ProviderEdit) -> Result<LiveProvider, ControlError> {
@@ -132,7 +132,7 @@ impl AiControl for Engine {
         let stored = self.deps.db.ai_provider_edit(id, now, edit).await.map_err(failed)??;
         info!(provider.id = %id, provider.name = %stored.config.name, "provider changed");
         configure(&self.deps).await.map_err(failed)?;
-        Ok(self.live(stored))
+        Ok(self.live_provider(stored))
     }
 
     async fn ai_provider_delete(&self, id: ProviderId) -> Result<(), ControlError> {

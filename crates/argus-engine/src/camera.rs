@@ -4,7 +4,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use argus_core::camera::{Camera, CameraConfig};
+use argus_core::camera::{Camera, CameraConfig, Source};
 use argus_core::episode::EndReason;
 use argus_core::figures::CameraFigures;
 use argus_core::journal::CameraStatusChange;
@@ -308,7 +308,7 @@ impl Task {
         // Whoever changes or starts a camera that is in trouble has mended something: it is tried again at once.
         let in_trouble = matches!(lock(&self.live).state.status, CameraStatus::Error | CameraStatus::Offline);
         let reopen = in_trouble
-            || old.source != new.source
+            || source_differs(&old.source, &new.source)
             || old.is_enabled != new.is_enabled
             || old.motion_enabled != new.motion_enabled;
         if analysis_differs(old, new) {
@@ -526,6 +526,15 @@ fn plan(camera: &Camera) -> FeedPlan {
         // The pictures are chosen at most `FRAMES_AFTER` from the start; a second or two pass until that is done.
         keep: Duration::from_secs(config.pre_roll_s.into()).max(FRAMES_AFTER) + Duration::from_secs(4),
         privacy: config.privacy(),
+    }
+}
+
+/// Whether the feed must be built anew for another source.
+fn source_differs(old: &Source, new: &Source) -> bool {
+    match (old, new) {
+        // The feed of a controller's camera takes names and adoptions as they come.
+        (Source::Protect(old), Source::Protect(new)) => old.controller_id != new.controller_id,
+        (old, new) => old != new,
     }
 }
 

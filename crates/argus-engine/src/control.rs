@@ -19,10 +19,10 @@ use async_trait::async_trait;
 use tokio::sync::Mutex;
 use tracing::{info, warn};
 
-use crate::Engine;
 use crate::camera::{Slot, configure, lock, start, stop};
 use crate::error::{EngineError, control};
-use crate::{reanalysis, recovery, retention};
+use crate::protect::{self, Cut};
+use crate::{Deps, Engine, reanalysis, recovery, retention};
 
 #[async_trait]
 impl Control for Engine {
@@ -41,29 +41,21 @@ impl Control for Engine {
 
     async fn camera_update(&self, id: CameraId, edit: CameraEdit) -> Result<Camera, ControlError> {
         self.accepting()?;
-        let turn = self.turn(id);
-        let _turn = turn.lock().await;
-        let feeds = Arc::clone(&self.deps.feeds);
-        let checked = move |camera: &Camera| -> Result<CameraConfig, ControlError> {
-            let config = edit(camera)?;
-            if config.source != camera.config.source {
-                feeds.check(&config.source).map_err(Faults::from)?;
-            }
-            Ok(config)
-        };
-        let edited = self.deps.db.camera_edit(id, self.deps.clock.now(), checked).await;
-        let (_, camera) = edited.map_err(|e| control("the camera cannot be stored", e))??;
-        if let Some(slot) = self.slot(id) {
-            configure(&slot, &camera).await;
-        }
-        Ok(camera)
+        edit_camera(&self.deps, id, edit).await
     }
 
     async fn camera_delete(&self, id: CameraId) -> Result<(), ControlError> {
-        let turn = self.turn(id);
+        let turn = turn(&self.deps, id);
         let _turn = turn.lock().await;
         let slot = self.slot(id).ok_or_else(|| ControlError::NotFound("no such camera".into()))?;
-        let status = lock(&slot.live).state.status;
+        let (status, camera) = {
+            let mut live = lock(&slot.live);
+            let camera = live.camera.clone();
+            // Its controller's task looks here before it makes an event.
+            live.camera.config.is_enabled = false;
+            (live.state.status, camera)
+        };
+        self.deps.protect.cut(&camera, Cut::Abandoned);
         stop(&slot, id, true).await;
         let now = self.deps.clock.now();
         let gone = self.deps.db.camera_delete(id, now, Some(status)).await;
@@ -77,8 +69,8 @@ impl Control for Engine {
             }
             return Err(control("the camera cannot be deleted", e));
         }
-        lock(&self.slots).remove(&id);
-        lock(&self.turns).remove(&id);
+        lock(&self.deps.slots).remove(&id);
+        lock(&self.deps.turns).remove(&id);
         info!(camera.id = %id, "camera deleted");
         // Its files are many: they go beside everything else, and also after a crash.
         self.deps.trash.notify_one();
@@ -86,17 +78,26 @@ impl Control for Engine {
     }
 
     fn camera_live(&self, id: CameraId) -> Option<CameraLive> {
-        Some(self.slot(id)?.view(self.deps.clock.now(), &self.deps.settings.now().general.timezone))
+        let mut live = self.slot(id)?.view(self.deps.clock.now(), &self.deps.settings.now().general.timezone);
+        if let Some(event) = self.deps.protect.open_event(id) {
+            live.event_id = Some(event);
+            live.motion_active = true;
+        }
+        Some(live)
     }
 
     async fn camera_snapshot(&self, id: CameraId, max_width: Option<u32>) -> Result<Still, ControlError> {
         let slot = self.slot(id).ok_or_else(|| ControlError::NotFound("no such camera".into()))?;
-        let (feed, enabled) = {
+        let (feed, config) = {
             let live = lock(&slot.live);
-            (live.feed.clone(), live.camera.config.is_enabled)
+            (live.feed.clone(), live.camera.config.clone())
         };
-        if !enabled {
+        if !config.is_enabled {
             return Err(ControlError::Conflict("the camera is stopped".into()));
+        }
+        if let Source::Protect(source) = &config.source {
+            let asked = self.deps.protect.snapshot(source, &config.privacy(), max_width).await;
+            return asked.map_err(protect::refused);
         }
         match feed {
             Some(feed) => feed.snapshot(max_width).await.map_err(|e| match e {
@@ -142,7 +143,7 @@ impl Control for Engine {
             storage,
             cameras: self.cameras_health(),
             ai: self.ai_health(),
-            protect: ComponentHealth { status: ComponentStatus::Disabled, detail: None },
+            protect: self.deps.protect.health(),
             journal,
         }
     }
@@ -179,6 +180,35 @@ impl Control for Engine {
     }
 }
 
+/// Changes of one camera happen one after the other; those of others do not wait for them.
+fn turn(deps: &Deps, id: CameraId) -> Arc<Mutex<()>> {
+    Arc::clone(lock(&deps.turns).entry(id).or_default())
+}
+
+/// Changes a camera, wherever the change comes from.
+pub(crate) async fn edit_camera(deps: &Arc<Deps>, id: CameraId, edit: CameraEdit) -> Result<Camera, ControlError> {
+    let turn = turn(deps, id);
+    let _turn = turn.lock().await;
+    let feeds = Arc::clone(&deps.feeds);
+    let checked = move |camera: &Camera| -> Result<CameraConfig, ControlError> {
+        let config = edit(camera)?;
+        if config.source != camera.config.source {
+            feeds.check(&config.source).map_err(Faults::from)?;
+        }
+        Ok(config)
+    };
+    let edited = deps.db.camera_edit(id, deps.clock.now(), checked).await;
+    let (before, camera) = edited.map_err(|e| control("the camera cannot be stored", e))??;
+    let slot = lock(&deps.slots).get(&id).cloned();
+    if let Some(slot) = slot {
+        configure(&slot, &camera).await;
+    }
+    if !camera.config.is_enabled {
+        deps.protect.cut(&before, Cut::Stopped);
+    }
+    Ok(camera)
+}
+
 impl Engine {
     pub(crate) fn accepting(&self) -> Result<(), ControlError> {
         if self.deps.cancel.is_cancelled() {
@@ -189,23 +219,18 @@ impl Engine {
 
     /// Starts the task of a camera, unless the server is stopping: the stop has seen every task that it waits for.
     fn launch(&self, camera: Camera, last_status: Option<CameraStatus>) {
-        let mut slots = lock(&self.slots);
+        let mut slots = lock(&self.deps.slots);
         if !self.deps.cancel.is_cancelled() {
             slots.insert(camera.id, start(Arc::clone(&self.deps), camera, last_status));
         }
     }
 
     fn slot(&self, id: CameraId) -> Option<Slot> {
-        lock(&self.slots).get(&id).cloned()
-    }
-
-    /// Changes of one camera happen one after the other; those of others do not wait for them.
-    fn turn(&self, id: CameraId) -> Arc<Mutex<()>> {
-        Arc::clone(lock(&self.turns).entry(id).or_default())
+        lock(&self.deps.slots).get(&id).cloned()
     }
 
     fn cameras_health(&self) -> ComponentHealth {
-        let bad = lock(&self.slots)
+        let bad = lock(&self.deps.slots)
             .values()
             .filter(|slot| {
                 matches!(

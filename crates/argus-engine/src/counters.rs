@@ -62,7 +62,7 @@ impl Counters {
 impl Engine {
     /// What was counted, and how things stand.
     pub(crate) async fn figures(&self) -> Figures {
-        let cameras = lock(&self.slots).values().map(camera::Slot::figures).collect();
+        let cameras = lock(&self.deps.slots).values().map(camera::Slot::figures).collect();
         let jobs = match self.deps.db.jobs_count().await {
             Ok(counts) => Some(JobFigures { waiting: counts.waiting, ready: counts.ready, running: counts.leased }),
             Err(e) => {
@@ -91,6 +91,7 @@ impl Engine {
             providers: self.deps.describer.figures(),
             jobs,
             media_bytes,
+            controllers: self.deps.protect.figures(),
         }
     }
 }

@@ -37,6 +37,8 @@ mod lifecycle;
 pub mod look;
 mod media;
 pub mod moments;
+mod persist;
+mod protect;
 mod reanalysis;
 mod recovery;
 mod retention;
@@ -48,6 +50,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use argus_core::controller::Controllers;
 use argus_core::ports::{CameraFeeds, Describer};
 use argus_core::{CameraId, Clock, chain};
 use argus_db::Database;
@@ -72,6 +75,8 @@ pub struct EngineParts {
     pub disk: Arc<dyn MediaDisk>,
     /// Cameras.
     pub feeds: Arc<dyn CameraFeeds>,
+    /// Controllers of cameras.
+    pub controllers: Arc<dyn Controllers>,
     /// Words.
     pub describer: Arc<dyn Describer>,
     /// Time.
@@ -87,6 +92,8 @@ struct Deps {
     /// Tells that there is something in the trash.
     trash: Notify,
     feeds: Arc<dyn CameraFeeds>,
+    controllers: Arc<dyn Controllers>,
+    protect: Arc<protect::Hub>,
     describer: Arc<dyn Describer>,
     clock: Arc<dyn Clock>,
     settings: settings::Current,
@@ -101,6 +108,10 @@ struct Deps {
     cancel: CancellationToken,
     tasks: TaskTracker,
     counters: counters::Counters,
+    /// Every camera.
+    slots: Mutex<HashMap<CameraId, camera::Slot>>,
+    /// Whose turn it is to change a camera.
+    turns: Mutex<HashMap<CameraId, Arc<tokio::sync::Mutex<()>>>>,
 }
 
 /// What the last tasks get to end, after the cameras have.
@@ -124,8 +135,6 @@ async fn account(deps: Arc<Deps>) {
 /// The running system.
 pub struct Engine {
     deps: Arc<Deps>,
-    slots: Mutex<HashMap<CameraId, camera::Slot>>,
-    turns: Mutex<HashMap<CameraId, Arc<tokio::sync::Mutex<()>>>>,
 }
 
 impl Engine {
@@ -135,13 +144,17 @@ impl Engine {
     /// `Database` or `Media` when what was left cannot be read or put right.
     pub async fn start(parts: EngineParts) -> Result<Arc<Self>, EngineError> {
         let settings = settings::Current::load(&parts.db).await?;
+        let protect = Arc::new(protect::Hub::default());
+        let feeds = protect::WithControllers { others: parts.feeds, hub: Arc::clone(&protect) };
         let deps = Arc::new(Deps {
             db: parts.db,
             media: media::Media::new(parts.media),
             disk: parts.disk,
             spell: retention::Spell::default(),
             trash: Notify::new(),
-            feeds: parts.feeds,
+            feeds: Arc::new(feeds),
+            controllers: parts.controllers,
+            protect,
             describer: parts.describer,
             clock: parts.clock,
             settings,
@@ -152,31 +165,35 @@ impl Engine {
             cancel: CancellationToken::new(),
             tasks: TaskTracker::new(),
             counters: counters::Counters::default(),
+            slots: Mutex::default(),
+            turns: Mutex::default(),
         });
         let started = deps.clock.now();
-        recovery::run(&deps).await?;
+        let left = recovery::run(&deps).await?;
         ai::configure(&deps).await?;
-        let mut slots = HashMap::new();
         let told: HashMap<_, _> =
             deps.db.camera_last_states().await?.into_iter().map(|last| (last.camera_id, last.status)).collect();
         for camera in deps.db.camera_all().await? {
             let last = told.get(&camera.id).copied();
-            slots.insert(camera.id, camera::start(Arc::clone(&deps), camera, last));
+            let (id, slot) = (camera.id, camera::start(Arc::clone(&deps), camera, last));
+            camera::lock(&deps.slots).insert(id, slot);
         }
-        info!(cameras = slots.len(), "engine started");
+        protect::start(&deps, left).await?;
+        info!(cameras = camera::lock(&deps.slots).len(), "engine started");
         deps.tasks.spawn(analysis::run(Arc::clone(&deps)));
         deps.tasks.spawn(account(Arc::clone(&deps)));
         deps.tasks.spawn(retention::run(Arc::clone(&deps)));
         deps.tasks.spawn(sweep::run(Arc::clone(&deps), started));
-        Ok(Arc::new(Self { deps, slots: Mutex::new(slots), turns: Mutex::default() }))
+        Ok(Arc::new(Self { deps }))
     }
 
     /// Closes every event, completes every file that can be completed in a few seconds, and ends every task.
     pub async fn stop(&self) {
         self.deps.cancel.cancel();
-        let slots: Vec<_> = camera::lock(&self.slots).drain().collect();
+        let slots: Vec<_> = camera::lock(&self.deps.slots).iter().map(|(id, slot)| (*id, slot.clone())).collect();
         let stops = slots.iter().map(|(id, slot)| camera::stop(slot, *id, false));
-        futures_util::future::join_all(stops).await;
+        tokio::join!(futures_util::future::join_all(stops), self.deps.protect.stop());
+        camera::lock(&self.deps.slots).clear();
         self.deps.tasks.close();
         if tokio::time::timeout(STOP_WAIT, self.deps.tasks.wait()).await.is_err() {
             warn!("not every task has ended in time; what is left is resumed at the next start");

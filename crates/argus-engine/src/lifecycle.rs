@@ -13,12 +13,11 @@ use argus_core::event::{DetectionType, EventMotion, NewEvent};
 use argus_core::media::{clip_key, event_prefix, frame_key, thumbnail_key};
 use argus_core::ports::{ClipRecorder, FeedHandle, Still, StillSpec};
 use argus_core::settings::FrameStrategy;
-use argus_core::{Classify, ErrorClass, EventId, Timestamp, chain};
+use argus_core::{EventId, Timestamp, chain};
 use argus_db::{DbError, DescriptionPlan, EventChange, NewFrame};
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use tokio::sync::mpsc;
-use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
@@ -27,12 +26,11 @@ use crate::analyser::{Episode, Moment};
 use crate::error::EngineError;
 use crate::look::Look;
 use crate::moments::{Candidate, best, candidates, strongest};
+use crate::persist::persist;
 
 /// After that long from the start of an event its pictures are chosen, even if it still runs (contract 8.1).
 pub(crate) const FRAMES_AFTER: Duration = Duration::from_secs(10);
 
-/// So often a database call is tried, with pauses of up to five seconds: about an hour.
-const TRIES: u32 = 720;
 /// So often the progress of an event is noted: a crash makes it end there.
 const PROGRESS_EVERY: Duration = Duration::from_secs(2);
 /// Pieces of news that may wait: half of them are kept for what must not be lost, of which there are at most three.
@@ -193,6 +191,7 @@ impl EventTask {
             confidence: first.confidence,
             zones: first.zones.clone(),
             motion: Some(motion(first)),
+            protect: None,
         };
         let plan = DescriptionPlan::Job { priority: 0 };
         let tried = AtomicBool::new(false);
@@ -373,43 +372,9 @@ impl EventTask {
     async fn persist<T, F: Future<Output = Result<T, DbError>>>(
         &self,
         what: &'static str,
-        mut call: impl FnMut() -> F,
+        call: impl FnMut() -> F,
     ) -> Option<T> {
-        let mut pause = Duration::from_millis(50);
-        let mut tries = 0;
-        loop {
-            tries += 1;
-            let error = match call().await {
-                Ok(done) => return Some(done),
-                Err(e) => e,
-            };
-            match error.class() {
-                ErrorClass::NotFound => {
-                    self.gone.store(true, Ordering::Relaxed);
-                    debug!(event.id = %self.id, "cannot {what}: the event or its camera is gone");
-                    return None;
-                }
-                ErrorClass::Invalid | ErrorClass::Conflict => {
-                    error!(event.id = %self.id, "cannot {what}: {}", chain(&error));
-                    return None;
-                }
-                // A full disk is emptied, a busy database gets free.
-                _ if tries < TRIES => {
-                    warn!(event.id = %self.id, "cannot {what} yet, trying again: {}", chain(&error));
-                }
-                _ => {
-                    error!(event.id = %self.id, "cannot {what}, giving up: {}", chain(&error));
-                    return None;
-                }
-            }
-            tokio::select! {
-                () = sleep(pause) => pause = (pause * 2).min(Duration::from_secs(5)),
-                () = self.give_up.cancelled() => {
-                    error!(event.id = %self.id, "cannot {what}: the server stops");
-                    return None;
-                }
-            }
-        }
+        persist(self.id, &self.gone, &self.give_up, what, call).await
     }
 }
 
@@ -441,7 +406,7 @@ fn score_at(moments: &[Moment], at: Timestamp) -> u16 {
 }
 
 /// Bytes of the file.
-fn size(still: &Still) -> u64 {
+pub(crate) fn size(still: &Still) -> u64 {
     u64::try_from(still.jpeg.len()).unwrap_or(u64::MAX)
 }
 

@@ -133,6 +133,12 @@ impl CameraView {
                 view.r#loop = looped;
             }
             Source::Test(pattern) => view.test_pattern = Some(pattern),
+            Source::Protect(source) => {
+                view.protect_controller_id = source.controller_id.map(|id| id.to_string());
+                view.protect_camera_id = Some(source.camera_id);
+                view.is_doorbell = source.is_doorbell;
+                view.smart_detection_types = source.detections.iter().map(ToString::to_string).collect();
+            }
         }
         view
     }

@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use argus_core::figures::{CallFigures, CameraFigures, Figures, ProviderFigures};
+use argus_core::controller::ControllerStatus;
+use argus_core::figures::{CallFigures, CameraFigures, ControllerFigures, Figures, ProviderFigures};
 use argus_core::provider::{BreakerState, ProviderState};
 use argus_core::status::CameraStatus;
 use argus_db::Waits;
@@ -116,6 +117,7 @@ pub(super) fn of_figures(figures: &Figures) -> Vec<Family> {
         media = media.with(&[], float(bytes));
     }
     families.push(media);
+    families.extend(of_controllers(&figures.controllers));
     families
 }
 
@@ -136,6 +138,26 @@ fn of_providers(providers: &[ProviderFigures]) -> [Family; 3] {
         one_of("ai_provider_breaker", "Whether AI providers are asked", "breaker", &breakers, |p| p.breaker.as_str()),
         Family::new(Counter, "ai_passed_over_total", "Times that an AI provider was not called at its turn")
             .with_each(providers, |family, p| family.with(&[("provider", &p.provider)], float(p.passed_over))),
+    ]
+}
+
+/// The numbers of UniFi Protect controllers.
+fn of_controllers(controllers: &[ControllerFigures]) -> [Family; 4] {
+    let status = |family: Family, status: &ControllerStatus| {
+        let count = controllers.iter().filter(|c| c.status == *status).count();
+        family.with(&[("status", status.as_str())], float(u64::try_from(count).unwrap_or(u64::MAX)))
+    };
+    let by_controller = |name, help, value: fn(&ControllerFigures) -> u64| {
+        Family::new(Kind::Counter, name, help).with_each(controllers, |family, c| {
+            family.with(&[("controller_id", &c.controller_id.to_string())], float(value(c)))
+        })
+    };
+    [
+        Family::new(Kind::Gauge, "protect_controllers", "Controllers by state of their connection")
+            .with_each(ControllerStatus::ALL, status),
+        by_controller("protect_happenings_total", "News of detections that were told", |c| c.happenings),
+        by_controller("protect_gaps_total", "Times in which detections may have been missed", |c| c.gaps),
+        by_controller("protect_malformed_total", "Messages that could not be understood", |c| c.malformed),
     ]
 }
 

@@ -18,6 +18,8 @@ mod cors;
 #[cfg(test)]
 mod csrf;
 #[cfg(test)]
+mod cupboard;
+#[cfg(test)]
 mod describe;
 #[cfg(test)]
 mod docs;
@@ -39,6 +41,8 @@ mod metrics;
 mod outer;
 #[cfg(test)]
 mod people;
+#[cfg(test)]
+mod protect;
 #[cfg(test)]
 mod providers;
 #[cfg(test)]

@@ -7,8 +7,11 @@ use argus_api::{HttpConfig, Timing, network};
 use argus_core::CameraId;
 use argus_core::api_key::Scope;
 use argus_core::camera::SourceType;
+use argus_core::controller::ControllerStatus;
 use argus_core::event::DetectionType;
-use argus_core::figures::{CallFigures, CameraFigures, EventFigures, Figures, Histogram, JobFigures, ProviderFigures};
+use argus_core::figures::{
+    CallFigures, CameraFigures, ControllerFigures, EventFigures, Figures, Histogram, JobFigures, ProviderFigures,
+};
 use argus_core::provider::{BreakerState, ProviderState};
 use argus_core::status::CameraStatus;
 use reqwest::Method;
@@ -115,6 +118,13 @@ async fn what_the_running_system_counts_is_told() {
         }],
         jobs: Some(JobFigures { waiting: 1, ready: 2, running: 3 }),
         media_bytes: Some(4_294_967_297),
+        controllers: vec![ControllerFigures {
+            controller_id: "0193f000-0000-7000-8000-000000000009".parse().unwrap(),
+            status: ControllerStatus::Connected,
+            happenings: 41,
+            gaps: 2,
+            malformed: 3,
+        }],
     };
     server.clock.advance(Duration::from_millis(1500));
     let camera = server.camera("Door").await;
@@ -137,6 +147,10 @@ async fn what_the_running_system_counts_is_told() {
         ("ai_passed_over_total{provider=\"p\"}", 6.0),
         ("analysis_jobs{state=\"ready\"}", 2.0),
         ("media_bytes", 4_294_967_297.0),
+        ("protect_controllers{status=\"connected\"}", 1.0),
+        ("protect_happenings_total{controller_id=\"0193f000-0000-7000-8000-000000000009\"}", 41.0),
+        ("protect_gaps_total{controller_id=\"0193f000-0000-7000-8000-000000000009\"}", 2.0),
+        ("protect_malformed_total{controller_id=\"0193f000-0000-7000-8000-000000000009\"}", 3.0),
         ("uptime_seconds", 1.5),
         ("journal_seq", 1.0),
     ] {

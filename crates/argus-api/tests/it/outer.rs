@@ -48,6 +48,7 @@ async fn a_listening_address_that_is_taken_is_told() {
         db: server.db.clone(),
         control: server.control.clone(),
         ai: server.ai.clone(),
+        controllers: server.cupboard.clone(),
         media: std::sync::Arc::new(object_store::memory::InMemory::new()),
         clock: server.clock.clone(),
         version: String::new(),

@@ -32,6 +32,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_util::sync::CancellationToken;
 
+use crate::cupboard::Cupboard;
 use crate::providers_book::Providers;
 
 /// With it the first user is made.
@@ -60,7 +61,7 @@ pub(crate) struct Books {
     pub(crate) figures: Mutex<Figures>,
 }
 
-fn refused(e: DbError) -> ControlError {
+pub(crate) fn refused(e: DbError) -> ControlError {
     match e {
         DbError::NotFound { what } => ControlError::NotFound(format!("there is no such {what}")),
         DbError::Conflict { what, field } => ControlError::Conflict(format!("another {what} has this {field}")),
@@ -211,6 +212,7 @@ pub(crate) struct Server {
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) control: Arc<Books>,
     pub(crate) ai: Arc<Providers>,
+    pub(crate) cupboard: Arc<Cupboard>,
     pub(crate) admin: String,
     pub(crate) shutdown: CancellationToken,
     media: Arc<LocalFileSystem>,
@@ -316,6 +318,7 @@ impl Server {
             figures: Mutex::default(),
         });
         let ai = Arc::new(Providers::new(Arc::clone(&clock)));
+        let cupboard = Arc::new(Cupboard::new(&db, &clock));
         std::fs::create_dir(folder.path().join("media")).unwrap();
         let media = Arc::new(LocalFileSystem::new_with_prefix(folder.path().join("media")).unwrap());
         let shutdown = CancellationToken::new();
@@ -323,6 +326,7 @@ impl Server {
             db: db.clone(),
             control: Arc::clone(&control) as Arc<dyn Control>,
             ai: Arc::clone(&ai) as Arc<dyn AiControl>,
+            controllers: Arc::clone(&cupboard) as _,
             media: Arc::clone(&media) as Arc<dyn object_store::ObjectStore>,
             clock: Arc::clone(&clock) as Arc<dyn Clock>,
             version: "1.2.3".into(),
@@ -348,6 +352,7 @@ impl Server {
             clock,
             control,
             ai,
+            cupboard,
             admin: String::new(),
             shutdown,
             media,
@@ -462,6 +467,7 @@ impl Server {
             confidence: u8::try_from(ms.rem_euclid(101)).unwrap(),
             zones: vec![],
             motion: None,
+            protect: None,
         };
         let plan = DescriptionPlan::Skip(argus_core::event::StatusReason::AiDisabled);
         self.db.event_open(new, at, plan).await.unwrap().0

@@ -134,6 +134,7 @@ async fn a_pair_that_is_no_good_ends_the_start() {
             db: server.db.clone(),
             control: server.control.clone(),
             ai: server.ai.clone(),
+            controllers: server.cupboard.clone(),
             media: std::sync::Arc::new(object_store::memory::InMemory::new()),
             clock: server.clock.clone(),
             version: String::new(),

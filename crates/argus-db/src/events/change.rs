@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use argus_core::event::{DescriptionStatus, EventDescription, EventMotion, EventZone, StatusReason};
+use argus_core::event::{
+    DescriptionStatus, DetectionType, EventDescription, EventMotion, EventZone, ObjectKind, StatusReason,
+};
 use argus_core::{Invalid, Timestamp};
 
 use super::row::{ClipState, EventRow, FrameRow, FramesState, frame_row, motion_json};
 use crate::error::DbError;
 use crate::search::search_text;
-use crate::value::{check_number, check_text, fit, json, without_nul};
+use crate::value::{check_number, check_text, fit, from_json, json, without_nul};
 
 /// A picture that was chosen for the describer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,6 +63,19 @@ pub enum EventChange {
         zones: Vec<EventZone>,
         /// Of the strongest moment so far, percent.
         confidence: u8,
+    },
+    /// The controller knows more of it.
+    Refined {
+        /// What set it off.
+        detection_type: DetectionType,
+        /// The controller's kind of detection.
+        kind: Option<String>,
+        /// What it saw, added to what is known.
+        objects: Vec<ObjectKind>,
+        /// Percent.
+        confidence: u8,
+        /// The plain sentence for that; takes the place of the present one while the event is not described.
+        sentence: String,
     },
     /// It is over.
     Closed {
@@ -123,6 +138,18 @@ impl EventRow {
             EventChange::Progress { last_motion, motion, zones, confidence } => {
                 self.last_motion_us = last_motion.as_micros().max(self.last_motion_us);
                 self.seen(motion, &zones, confidence)?;
+            }
+            EventChange::Refined { detection_type, kind, objects, confidence, sentence } => {
+                self.detection_type = detection_type.to_string();
+                self.smart_detection_type = kind.map(without_nul);
+                self.objects = self.with_objects(&objects)?;
+                self.confidence = confidence.into();
+                self.is_doorbell_ring = detection_type == DetectionType::Ring;
+                if self.description_status != DescriptionStatus::Described.as_str() {
+                    check_text("description", &sentence)?;
+                    self.search_text = search_text(&sentence);
+                    self.description = sentence;
+                }
             }
             EventChange::Closed { ended_at, motion, zones, confidence, clip_expected } => {
                 let end = ended_at.as_micros().max(self.started_us);
@@ -198,6 +225,17 @@ impl EventRow {
         Ok(())
     }
 
+    /// These objects and those that are known, without repeats.
+    fn with_objects(&self, more: &[ObjectKind]) -> Result<String, DbError> {
+        let mut all: Vec<ObjectKind> = from_json(super::WHAT, &self.objects)?;
+        for object in more {
+            if !all.contains(object) {
+                all.push(*object);
+            }
+        }
+        json("objects_detected", &all)
+    }
+
     fn described(&mut self, d: EventDescription, now: Timestamp) -> Result<(), DbError> {
         if d.description.is_empty() {
             return Err(Invalid::new("description", "must not be empty").into());
@@ -208,7 +246,11 @@ impl EventRow {
         // An answer that was paid for is not lost for one character.
         self.description = without_nul(d.description);
         self.search_text = search_text(&self.description);
-        self.objects = json("objects_detected", &d.objects)?;
+        // What the controller saw stays, whatever the describer made of the pictures.
+        self.objects = match self.protect_event_id {
+            Some(_) => self.with_objects(&d.objects)?,
+            None => json("objects_detected", &d.objects)?,
+        };
         self.description_status = DescriptionStatus::Described.to_string();
         self.status_reason = None;
         self.ai_confidence = d.ai_confidence.map(i32::from);

@@ -184,6 +184,11 @@ impl EventRow {
         if new.description.is_empty() {
             return Err(Invalid::new("description", "must not be empty").into());
         }
+        let protect = new.protect.as_ref();
+        if let Some(protect) = protect {
+            check_text("protect_event_id", &protect.event_id)?;
+            protect.kind.as_ref().map_or(Ok(()), |kind| check_text("smart_detection_type", kind))?;
+        }
         let zones = json("zones", &new.zones)?;
         for zone in &new.zones {
             check_text("zones", &zone.name)?;
@@ -201,7 +206,7 @@ impl EventRow {
             described_us: None,
             source_type: new.source_type.to_string(),
             detection_type: new.detection_type.to_string(),
-            objects: "[]".to_owned(),
+            objects: protect.map_or_else(|| Ok("[]".to_owned()), |p| json("objects_detected", &p.objects))?,
             search_text: search_text(&new.description),
             description: new.description.clone(),
             description_status: DescriptionStatus::Pending.to_string(),
@@ -223,8 +228,8 @@ impl EventRow {
             reanalysis_count: 0,
             reanalyzed_us: None,
             alert_triggered: false,
-            protect_event_id: None,
-            smart_detection_type: None,
+            protect_event_id: protect.map(|p| p.event_id.clone()),
+            smart_detection_type: protect.and_then(|p| p.kind.clone()),
             correlation_group_id: None,
             thumb_stored: false,
             clip_state: ClipState::None.as_str().to_owned(),

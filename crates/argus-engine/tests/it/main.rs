@@ -6,6 +6,10 @@ mod accounts;
 #[cfg(test)]
 mod budgets;
 #[cfg(test)]
+mod console;
+#[cfg(test)]
+mod controllers;
+#[cfg(test)]
 mod describer;
 #[cfg(test)]
 mod feed;

@@ -15,6 +15,7 @@ use object_store::memory::InMemory;
 use object_store::{ObjectStore, ObjectStoreExt as _};
 use serde_json::Value;
 
+use crate::console::Consoles;
 use crate::describer::Script;
 use crate::feed::{Feeds, Log};
 
@@ -27,6 +28,7 @@ pub(crate) struct Stage {
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) log: Arc<Log>,
     pub(crate) script: Arc<Script>,
+    pub(crate) consoles: Arc<Consoles>,
     pub(crate) engine: Arc<Engine>,
     _folder: tempfile::TempDir,
 }
@@ -39,14 +41,15 @@ impl Stage {
         let media = Arc::new(InMemory::new());
         let clock = Arc::new(ManualClock::new("2025-12-23T10:30:00Z".parse().unwrap()));
         let (log, script) = (Arc::new(Log::default()), Arc::new(Script::new()));
-        let engine = engine(&db, &media, &clock, &log, &script).await;
-        Self { db, media, clock, log, script, engine, _folder: folder }
+        let consoles = Arc::new(Consoles::default());
+        let engine = engine(&db, &media, &clock, &log, &script, &consoles).await;
+        Self { db, media, clock, log, script, consoles, engine, _folder: folder }
     }
 
     /// Ends the engine in the middle of everything, and starts another on the same data.
     pub(crate) async fn again(&mut self) {
         self.engine.stop().await;
-        self.engine = engine(&self.db, &self.media, &self.clock, &self.log, &self.script).await;
+        self.engine = engine(&self.db, &self.media, &self.clock, &self.log, &self.script, &self.consoles).await;
     }
 
     pub(crate) async fn put(&self, patch: Value) {
@@ -127,6 +130,7 @@ impl Stage {
             confidence: 60,
             zones: vec![],
             motion: None,
+            protect: None,
         };
         self.db.event_open(new.clone(), now, DescriptionPlan::Job { priority: 0 }).await.unwrap();
         let prefix = event_prefix(camera.id, new.id, now);
@@ -214,12 +218,14 @@ async fn engine(
     clock: &Arc<ManualClock>,
     log: &Arc<Log>,
     script: &Arc<Script>,
+    consoles: &Arc<Consoles>,
 ) -> Arc<Engine> {
     let parts = EngineParts {
         db: db.clone(),
         media: Arc::clone(media) as Arc<dyn ObjectStore>,
         disk: Arc::new(NoDisk),
         feeds: Arc::new(Feeds(Arc::clone(log))),
+        controllers: Arc::new(crate::console::Shared(Arc::clone(consoles))),
         describer: Arc::clone(script) as _,
         clock: Arc::clone(clock) as _,
     };

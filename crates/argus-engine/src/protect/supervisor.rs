@@ -1,0 +1,456 @@
+//! One task a controller: reads what it tells, decides which detections make events, and keeps its connection.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use argus_core::camera::{Camera, Source};
+use argus_core::controller::{
+    ControllerItem, ControllerPlan, ControllerStatus, Happening, HappeningPhase, OpenController, StoredController,
+};
+use argus_core::event::DetectionType;
+use argus_core::{EventId, Timestamp, chain};
+use argus_db::{ClipState, ControllerMemory, FramesState, UnfinishedEvent};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{sleep, timeout};
+use tracing::{error, info, warn};
+
+use super::event::{Cut, Origin, ProtectEvent, Story};
+use super::follow;
+use super::link::{Command, Gap, Link, Running, blank};
+use super::tracker::{Decision, Rules, Span, Tracker};
+use crate::Deps;
+use crate::camera::lock;
+
+/// How long a controller that stops waits for its events' last steps.
+const STOP_WAIT: Duration = Duration::from_secs(4);
+/// So many events may run at a time; of more, nothing but the event itself is kept.
+const EVENTS: usize = 2048;
+/// Detections of so long ago are read at the start, so that none makes a second event.
+const SEEN_BEFORE: Duration = Duration::from_secs(2 * 24 * 3600);
+/// And so many at most.
+const SEEN: u32 = 4000;
+/// A stored detection may still be on its way when it is noted until when all are known.
+const KNOWN_LAG: Duration = Duration::from_secs(30);
+/// So often it is noted.
+const NOTE_EVERY: Duration = Duration::from_secs(5);
+/// The cameras are read so often, when the controller does not tell them by itself.
+const DEVICES_EVERY: Duration = Duration::from_secs(300);
+/// A database that is away is asked again after that long.
+const RETRY: Duration = Duration::from_secs(2);
+
+/// Starts the task of a controller.
+pub(crate) fn start(
+    deps: &Arc<Deps>,
+    stored: StoredController,
+    last_connected_at: Option<Timestamp>,
+    left: Vec<UnfinishedEvent>,
+) -> Arc<Link> {
+    let (link, inbox) = Link::new(stored, last_connected_at, deps.protect.changed.clone());
+    lock(&deps.protect.links).insert(link.id, Arc::clone(&link));
+    let task = Supervisor { deps: Arc::clone(deps), link: Arc::clone(&link), inbox, tracker: Tracker::default() };
+    deps.tasks.spawn(task.run(left));
+    link
+}
+
+struct Supervisor {
+    deps: Arc<Deps>,
+    link: Arc<Link>,
+    inbox: mpsc::Receiver<Command>,
+    tracker: Tracker,
+}
+
+/// Why the inner loop of a controller ended.
+enum Next {
+    /// Connect anew, or rest when it is disabled.
+    Again,
+    /// End the task.
+    End { why: Cut, done: Option<oneshot::Sender<()>> },
+}
+
+impl Supervisor {
+    async fn run(mut self, left: Vec<UnfinishedEvent>) {
+        for one in left {
+            self.resume(one);
+        }
+        let upkeep = self.deps.tasks.spawn(upkeep(Arc::clone(&self.deps), Arc::clone(&self.link)));
+        let (why, done) = loop {
+            let next = if self.link.stored().config.is_enabled { self.connected().await } else { self.rest().await };
+            if let Next::End { why, done } = next {
+                break (why, done);
+            }
+        };
+        self.link.cut(None, why);
+        self.link.events.close();
+        if timeout(STOP_WAIT, self.link.events.wait()).await.is_err() && why == Cut::Shutdown {
+            warn!(controller.id = %self.link.id, "events were not finished in time; the next start finishes them");
+        }
+        self.link.give_up.cancel();
+        upkeep.abort();
+        note(&self.deps, &self.link).await;
+        if let Some(done) = done {
+            // Whoever asked may have stopped waiting.
+            let _ = done.send(());
+        }
+    }
+
+    /// Waits while it is not to be connected.
+    async fn rest(&mut self) -> Next {
+        self.link.put_state(blank(ControllerStatus::Disabled), self.deps.clock.now());
+        match self.inbox.recv().await {
+            Some(Command::Configure(stored)) => {
+                self.link.configure(*stored);
+                Next::Again
+            }
+            Some(Command::Stop { why, done }) => Next::End { why, done: Some(done) },
+            None => Next::End { why: Cut::Gone, done: None },
+        }
+    }
+
+    /// Runs the connection until something ends it.
+    async fn connected(&mut self) -> Next {
+        self.link.put_state(blank(ControllerStatus::Connecting), self.deps.clock.now());
+        let (stored, memory) = match self.remember().await {
+            Ok(known) => known,
+            Err(next) => return next,
+        };
+        let plan =
+            ControllerPlan { id: stored.id, config: stored.config, kept: memory.kept, known_until: memory.known_until };
+        let OpenController { mut stream, handle } = self.deps.controllers.open(plan);
+        self.link.put_handle(Some(Arc::clone(&handle)));
+        let next = loop {
+            tokio::select! {
+                biased;
+                command = self.inbox.recv() => match command {
+                    Some(Command::Configure(stored)) => {
+                        if self.configure(*stored) {
+                            break Next::Again;
+                        }
+                    }
+                    Some(Command::Stop { why, done }) => break Next::End { why, done: Some(done) },
+                    None => break Next::End { why: Cut::Gone, done: None },
+                },
+                item = stream.next() => match item {
+                    Some(item) => self.item(item),
+                    None => {
+                        error!(controller.id = %self.link.id, "its connection ended by itself; it is made anew");
+                        sleep(RETRY).await;
+                        break Next::Again;
+                    }
+                },
+            }
+        };
+        if let Next::End { why, .. } = next {
+            // While it can still be asked: whoever waits for it is told first.
+            self.link.cut(None, why);
+        }
+        if !self.link.stored().config.is_enabled {
+            self.link.cut(None, Cut::Gone);
+        }
+        self.link.put_handle(None);
+        if timeout(STOP_WAIT, handle.stop()).await.is_err() {
+            warn!(controller.id = %self.link.id, "its connection does not end; it is left to itself");
+        }
+        next
+    }
+
+    /// Reads what is kept of it, however long the database takes.
+    async fn remember(&mut self) -> Result<(StoredController, ControllerMemory), Next> {
+        loop {
+            let since = self.deps.clock.now().minus(SEEN_BEFORE);
+            let read = async {
+                let known = self.deps.db.controller_get(self.link.id).await?;
+                Ok::<_, argus_db::DbError>((known, self.deps.db.detections_seen(self.link.id, since, SEEN).await?))
+            };
+            match read.await {
+                Ok((known, seen)) => {
+                    for one in seen {
+                        let camera = lock(&self.deps.slots).get(&one.camera_id).cloned();
+                        if let Some(camera) = camera.map(|slot| lock(&slot.live).camera.clone()) {
+                            self.tracker.seen(&one, &rules(&camera, true));
+                        }
+                    }
+                    return Ok(known);
+                }
+                Err(e) => warn!(controller.id = %self.link.id, "what is known of it cannot be read yet: {}", chain(&e)),
+            }
+            tokio::select! {
+                () = sleep(RETRY) => {}
+                command = self.inbox.recv() => match command {
+                    Some(Command::Configure(stored)) => { self.configure(*stored); }
+                    Some(Command::Stop { why, done }) => return Err(Next::End { why, done: Some(done) }),
+                    None => return Err(Next::End { why: Cut::Gone, done: None }),
+                }
+            }
+        }
+    }
+
+    /// Takes a configuration; true when it must be connected anew for it.
+    fn configure(&self, stored: StoredController) -> bool {
+        let old = self.link.stored().config;
+        let renamed = argus_core::controller::ControllerConfig { name: stored.config.name.clone(), ..old.clone() };
+        // Whoever changes one that is in trouble has mended something: it is tried again at once.
+        let anew = renamed != stored.config || self.link.state().status != ControllerStatus::Connected;
+        self.link.configure(stored);
+        anew
+    }
+
+    fn item(&mut self, item: ControllerItem) {
+        let now = self.deps.clock.now();
+        match item {
+            ControllerItem::State(state) => {
+                let (status, error) = (state.status, state.last_error.clone());
+                let before = self.link.state().status;
+                if self.link.put_state(state, now) {
+                    self.link.upkeep.notify_one();
+                }
+                if before != status {
+                    let name = self.link.name();
+                    match error {
+                        Some(error) => {
+                            warn!(controller.id = %self.link.id, controller.name = %name, %status, "{error}")
+                        }
+                        None => {
+                            info!(controller.id = %self.link.id, controller.name = %name, %status, "controller status")
+                        }
+                    }
+                }
+            }
+            ControllerItem::Devices(devices) => self.link.put_devices(devices, now),
+            ControllerItem::Happening(told) => self.happening(told, now),
+            ControllerItem::Gap { from, until, reason } => self.gap(Gap { from, until, reason }),
+            ControllerItem::Keep(kept) => self.link.put_keep(kept),
+        }
+    }
+
+    /// The camera of a device: by its name on the controller, or by its MAC when it was just adopted anew.
+    fn camera(&self, device: &str) -> Option<Camera> {
+        let mac = self
+            .link
+            .devices()
+            .and_then(|(_, devices)| devices.iter().find(|d| d.id == device).and_then(|d| d.mac.clone()));
+        let slots = lock(&self.deps.slots);
+        let theirs = |exact: bool| {
+            slots.values().find_map(|slot| {
+                let live = lock(&slot.live);
+                let Source::Protect(source) = &live.camera.config.source else { return None };
+                let same = if exact { source.camera_id == device } else { mac.is_some() && source.mac == mac };
+                (source.controller_id == Some(self.link.id) && same).then(|| live.camera.clone())
+            })
+        };
+        theirs(true).or_else(|| theirs(false))
+    }
+
+    fn happening(&mut self, told: Happening, now: Timestamp) {
+        self.link.happenings.fetch_add(1, Ordering::Relaxed);
+        let Some(camera) = self.camera(&told.device).filter(|camera| camera.config.is_enabled) else { return };
+        let settings = self.deps.settings.now();
+        let schedule = camera.config.schedule.as_ref();
+        let active = schedule.is_none_or(|s| s.is_active(told.started_at, &settings.general.timezone));
+        let rules = rules(&camera, active);
+        match self.tracker.heard(&told, &rules) {
+            Decision::Ignore => {}
+            Decision::Tell(event, kind) => {
+                let known = self.link.tell(event, |story| {
+                    story.told = told.clone();
+                    story.kind = kind;
+                });
+                if !known && told.phase != HappeningPhase::Began {
+                    self.late(event, told, kind);
+                }
+            }
+            Decision::Open(kind) => {
+                let id = EventId::new(now.max(told.started_at));
+                let span = Span { started: told.started_at, ended: told.ended_at };
+                self.tracker.made(&told.id, id, kind, span, &rules);
+                let started = told.started_at;
+                let story = self.begin(id, camera, told, kind);
+                self.link.began(story, started);
+            }
+        }
+    }
+
+    /// Starts the task of a new event.
+    fn begin(&self, id: EventId, camera: Camera, told: Happening, kind: DetectionType) -> Running {
+        let bare = self.link.running() >= EVENTS;
+        if bare {
+            warn!(controller.id = %self.link.id, event.id = %id, "more than {EVENTS} events at a time: it gets no pictures");
+        }
+        let started = told.started_at;
+        let (story, follow) = watch::channel(Story { told, kind, is_open: true, cut: None });
+        let running = Running { camera: camera.id, event: id, story };
+        let event = ProtectEvent {
+            deps: Arc::clone(&self.deps),
+            link: Arc::clone(&self.link),
+            camera,
+            id,
+            started,
+            story: follow,
+            origin: Origin::Told,
+            bare,
+            promised: AtomicBool::new(false),
+            gone: AtomicBool::new(false),
+        };
+        self.link.events.spawn(event.run());
+        running
+    }
+
+    /// Goes on with an event that the last run left.
+    fn resume(&self, left: UnfinishedEvent) {
+        let UnfinishedEvent { event, last_motion, clip, frames } = left;
+        let slot = lock(&self.deps.slots).get(&event.camera_id).cloned();
+        let Some(camera) = slot.map(|slot| lock(&slot.live).camera.clone()) else { return };
+        let Source::Protect(source) = &camera.config.source else { return };
+        let told = Happening {
+            id: event.protect_event_id.clone().unwrap_or_default(),
+            device: source.camera_id.clone(),
+            phase: HappeningPhase::Changed,
+            kinds: std::iter::once(event.detection_type)
+                .chain(DetectionType::ALL.iter().copied().filter(|kind| {
+                    *kind != event.detection_type && kind.object().is_some_and(|o| event.objects_detected.contains(&o))
+                }))
+                .collect(),
+            types: event.smart_detection_type.iter().cloned().collect(),
+            started_at: event.timestamp,
+            ended_at: None,
+            end_unknown: false,
+            score: Some(event.confidence),
+            heard_at: event.trace.detected_at,
+            from_history: true,
+        };
+        let origin = Origin::Left {
+            ended_at: event.ended_at.unwrap_or(last_motion).max(event.timestamp),
+            frames: frames == FramesState::Pending,
+            clip: clip == ClipState::Pending || event.ended_at.is_none(),
+        };
+        let kind = event.detection_type;
+        let (story, follow) = watch::channel(Story { told, kind, is_open: false, cut: None });
+        self.link.resumed(Running { camera: camera.id, event: event.id, story });
+        let resumed = ProtectEvent {
+            deps: Arc::clone(&self.deps),
+            link: Arc::clone(&self.link),
+            camera,
+            id: event.id,
+            started: event.timestamp,
+            story: follow,
+            origin,
+            bare: false,
+            promised: AtomicBool::new(false),
+            gone: AtomicBool::new(false),
+        };
+        self.link.events.spawn(resumed.run());
+    }
+
+    /// Something is told of an event whose task has ended: what it was is noted, nothing is fetched.
+    fn late(&self, event: EventId, told: Happening, kind: DetectionType) {
+        let deps = Arc::clone(&self.deps);
+        let Some(camera) = self.camera(&told.device) else { return };
+        let story = Story { told, kind, is_open: false, cut: None };
+        self.link.events.spawn(async move {
+            let change = story.refined(&camera.config.name);
+            match deps.db.event_get(event).await {
+                Ok(Some(stored)) if story.is_news(&stored) => {
+                    if let Err(e) = deps.db.event_change(event, vec![change], deps.clock.now()).await {
+                        warn!(event.id = %event, "late news of it could not be stored: {}", chain(&e));
+                    }
+                }
+                Ok(_) => {}
+                Err(e) => warn!(event.id = %event, "late news of it could not be stored: {}", chain(&e)),
+            }
+        });
+    }
+
+    /// Puts on account what may have been missed.
+    fn gap(&self, gap: Gap) {
+        warn!(
+            controller.id = %self.link.id, from = %gap.from, until = %gap.until,
+            "detections may have been missed: {}", gap.reason
+        );
+        self.link.put_gap(gap.clone());
+        let cameras: Vec<_> = lock(&self.deps.slots)
+            .values()
+            .filter_map(|slot| {
+                let live = lock(&slot.live);
+                let Source::Protect(source) = &live.camera.config.source else { return None };
+                let is_theirs = source.controller_id == Some(self.link.id) && live.camera.config.is_enabled;
+                is_theirs.then_some(live.camera.id)
+            })
+            .collect();
+        let deps = Arc::clone(&self.deps);
+        self.link.events.spawn(async move {
+            for camera in cameras {
+                let missed = deps.db.coverage_missed(camera, gap.from, gap.until, gap.reason.clone()).await;
+                if let Err(e) = missed {
+                    error!(camera.id = %camera, "what was missed could not be stored: {}", chain(&e));
+                }
+            }
+        });
+    }
+}
+
+/// What of a camera decides about its detections.
+fn rules(camera: &Camera, active: bool) -> Rules<'_> {
+    let detections: &[DetectionType] = match &camera.config.source {
+        Source::Protect(source) => &source.detections,
+        _ => &[],
+    };
+    Rules {
+        camera: camera.id,
+        detections,
+        cooldown: Duration::from_secs(camera.config.motion_cooldown_s.into()),
+        longest: Duration::from_secs(camera.config.max_event_s.into()),
+        active,
+    }
+}
+
+/// Everything that may wait for the database, or for the controller, beside its events.
+async fn upkeep(deps: Arc<Deps>, link: Arc<Link>) {
+    loop {
+        tokio::select! {
+            () = link.upkeep.notified() => {}
+            () = sleep(NOTE_EVERY) => {}
+        }
+        note(&deps, &link).await;
+        follow::devices(&deps, &link).await;
+        let age = link.devices().map(|(read, _)| deps.clock.now().since(read));
+        if age.is_some_and(|age| age >= DEVICES_EVERY)
+            && let Some(handle) = link.handle()
+        {
+            match handle.devices().await {
+                Ok(devices) => link.put_devices(devices, deps.clock.now()),
+                Err(e) => warn!(controller.id = %link.id, "its cameras could not be read: {e}"),
+            }
+        }
+    }
+}
+
+/// Stores what is to be kept of a connection.
+async fn note(deps: &Deps, link: &Link) {
+    let now = deps.clock.now();
+    if let Some(kept) = link.take_keep()
+        && let Err(e) = deps.db.controller_keep(link.id, kept.clone()).await
+    {
+        warn!(controller.id = %link.id, "its session could not be stored: {}", chain(&e));
+        link.return_keep(kept);
+    }
+    let Some(since) = link.connected_since() else { return };
+    // Nothing is known of what happened before it was connected, until that was told too.
+    let settled = now.minus(KNOWN_LAG);
+    let known = if settled >= since { settled } else { return note_first(deps, link, since).await };
+    let known = link.oldest_unstored().map_or(known, |oldest| known.min(oldest));
+    if let Err(e) = deps.db.controller_note(link.id, Some(known), Some(now)).await {
+        warn!(controller.id = %link.id, "how far it is known could not be stored: {}", chain(&e));
+    }
+}
+
+/// A controller that was never connected before is known from now on.
+async fn note_first(deps: &Deps, link: &Link, since: Timestamp) {
+    let noted = async {
+        let (_, memory) = deps.db.controller_get(link.id).await?;
+        let known = memory.known_until.is_none().then_some(since);
+        deps.db.controller_note(link.id, known, Some(since)).await
+    };
+    if let Err(e) = noted.await {
+        warn!(controller.id = %link.id, "that it is connected could not be stored: {}", chain(&e));
+    }
+}

@@ -1,0 +1,10 @@
+DROP INDEX event_by_detection;
+DROP INDEX camera_by_device;
+DELETE FROM camera WHERE source_type = 'protect';
+ALTER TABLE camera DROP COLUMN detections;
+ALTER TABLE camera DROP COLUMN is_doorbell;
+ALTER TABLE camera DROP COLUMN protect_name;
+ALTER TABLE camera DROP COLUMN protect_mac;
+ALTER TABLE camera DROP COLUMN protect_camera_id;
+ALTER TABLE camera DROP COLUMN protect_controller_id;
+DROP TABLE protect_controller;
