@@ -16,11 +16,15 @@ use image::{ImageFormat, ImageReader};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-/// Pictures are shrunk to this, longer side, pixels: vendors shrink larger ones themselves (2048 is OpenAI's bound, the
-/// others' lie below), and a Full HD picture passes.
-const MAX_SIDE_PX: u32 = 2048;
+/// Pictures are shrunk to this, longer side, pixels: Anthropic refuses larger ones when there are more than 20
+/// (<https://platform.claude.com/docs/en/build-with-claude/vision>), the others shrink them themselves, and a Full HD
+/// picture passes.
+const MAX_SIDE_PX: u32 = 2000;
 /// Larger files are packed anew; the strictest vendor takes 5 MB after base64 (Anthropic).
 const MAX_FILE_BYTES: usize = 3_700_000;
+/// All files together; the strictest vendor takes requests of 20 MB with base64 (Gemini,
+/// <https://ai.google.dev/gemini-api/docs/image-understanding>).
+const MAX_TOTAL_BYTES: usize = 14_000_000;
 /// Of what is made anew.
 const JPEG_QUALITY: u8 = 85;
 /// Below this fraction of the picture the movement is shown enlarged.
@@ -74,7 +78,11 @@ pub(crate) struct Picture {
 /// Chooses what is sent to a provider that takes at most so many pictures.
 pub(crate) fn choose(frames: &[DescribeFrame], area: Option<Area>, max_images: u32) -> Vec<Shot> {
     let most = usize::try_from(max_images).unwrap_or(usize::MAX);
-    let chosen = spread(frames, most);
+    let mut chosen = spread(frames, most);
+    let total = |chosen: &[&DescribeFrame]| chosen.iter().map(|f| f.jpeg.len().min(MAX_FILE_BYTES)).sum::<usize>();
+    while chosen.len() > 1 && total(&chosen) > MAX_TOTAL_BYTES {
+        chosen = spread(frames, chosen.len() - 1);
+    }
     let mut shots: Vec<Shot> = chosen.iter().map(|frame| whole(frame)).collect();
     if shots.len() < most
         && let Some(shot) = chosen.get(chosen.len() / 2).zip(area).and_then(|(frame, area)| part(frame, area))
@@ -239,12 +247,20 @@ mod tests {
     }
 
     #[test]
+    fn a_request_does_not_grow_beyond_what_is_taken() {
+        let large = |index| DescribeFrame { jpeg: Bytes::from(vec![0; 2_000_000]), ..frame(index, 16, 16) };
+        let frames: Vec<DescribeFrame> = (0..20).map(large).collect();
+        let shots = choose(&frames, None, 500);
+        assert_eq!(shots.iter().map(|s| s.index).collect::<Vec<_>>(), [0, 3, 6, 9, 12, 15, 19]);
+    }
+
+    #[test]
     fn a_large_picture_is_shrunk() {
         let frames = [frame(0, 4096, 1024)];
         let made = make(&frames, &choose(&frames, None, 20));
-        assert_eq!((made[0].shot.width, made[0].shot.height, made[0].shot.as_stored), (2048, 512, false));
+        assert_eq!((made[0].shot.width, made[0].shot.height, made[0].shot.as_stored), (2000, 500, false));
         let image = image::load_from_memory(&made[0].bytes).unwrap();
-        assert_eq!((image.width(), image.height()), (2048, 512));
+        assert_eq!((image.width(), image.height()), (2000, 500));
         assert_eq!(made[0].sha256, hex(&made[0].bytes));
     }
 
