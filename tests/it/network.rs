@@ -125,7 +125,11 @@ async fn a_taken_redirect_address_ends_the_start_with_3() {
 #[tokio::test(flavor = "multi_thread")]
 async fn unknown_variables_are_logged_and_do_no_harm() {
     let dir = tempfile::tempdir().unwrap();
-    let server = ServerProcess::start_with(dir.path(), &with(&[("ARGUS_NO_SUCH_KEY", "hunter2")])).await;
+    let server =
+        ServerProcess::start_with(dir.path(), &with(&[("ARGUS_NO_SUCH_KEY", "hunter2"), ("ARGUS_AI_MODEL", "m")]))
+            .await;
     let log = server.log_text();
+    let of_ai = log.lines().find(|line| line.contains("ARGUS_AI_MODEL")).unwrap();
+    assert!(of_ai.contains("/ai/providers"), "{of_ai}");
     assert!(log.contains("ARGUS_NO_SUCH_KEY") && !log.contains("hunter2"), "{log}");
 }
