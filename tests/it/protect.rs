@@ -111,7 +111,9 @@ async fn of_many_happenings_with_faults_each_is_one_event() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_controllers_one_is_removed_while_events_run() {
-    let (site, first, second) = (Site::start().await, console().await, console().await);
+    let (site, first) = (Site::start().await, console().await);
+    // Another console, another line of ids.
+    let second = Sim::start(Options { seed: 2, ..Options::default() }).await.unwrap();
     only_events(&site).await;
     let (gone, camera, device) = doorbell(&site.client, &first, "First").await;
     let (_, other, bell) = doorbell(&site.client, &second, "Second").await;
