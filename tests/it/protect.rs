@@ -32,8 +32,14 @@ async fn a_ring_is_told_seen_described_and_kept() {
     assert_eq!((&tried["success"], &tried["features"]["clips"]), (&json!(true), &json!(true)), "{tried}");
 
     let (controller, camera, device) = doorbell(&site.client, &sim, "Home").await;
-    let list = site.client.get(&format!("/protect/controllers/{controller}/cameras")).await.expect(200).json;
-    assert_eq!(list["total"], json!(sim.cameras().len()));
+    let list = site.client.get(&format!("/protect/controllers/{controller}/cameras?limit=500")).await.expect(200).json;
+    let listed = |id: &str| list["items"].as_array().unwrap().iter().find(|c| c["protect_camera_id"] == id).cloned();
+    assert!(sim.cameras().iter().all(|id| listed(id).is_some()), "{list}");
+    let bell = listed(&device).unwrap();
+    assert_eq!(
+        (&bell["type"], &bell["enabled"], &bell["camera_id"]),
+        (&json!("doorbell"), &json!(true), &json!(camera))
+    );
     site.reaches(&camera, "online", SOON).await;
     let snapshot = site.client.get(&format!("/cameras/{camera}/snapshot")).await.expect(200);
     assert!(snapshot.bytes.starts_with(&[0xff, 0xd8]) && snapshot.header("x-captured-at").is_some());
