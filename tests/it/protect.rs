@@ -32,8 +32,14 @@ async fn a_ring_is_told_seen_described_and_kept() {
     assert_eq!((&tried["success"], &tried["features"]["clips"]), (&json!(true), &json!(true)), "{tried}");
 
     let (controller, camera, device) = doorbell(&site.client, &sim, "Home").await;
-    let list = site.client.get(&format!("/protect/controllers/{controller}/cameras")).await.expect(200).json;
-    assert_eq!(list["total"], json!(sim.cameras().len()));
+    let list = site.client.get(&format!("/protect/controllers/{controller}/cameras?limit=500")).await.expect(200).json;
+    let listed = |id: &str| list["items"].as_array().unwrap().iter().find(|c| c["protect_camera_id"] == id).cloned();
+    assert!(sim.cameras().iter().all(|id| listed(id).is_some()), "{list}");
+    let bell = listed(&device).unwrap();
+    assert_eq!(
+        (&bell["type"], &bell["enabled"], &bell["camera_id"]),
+        (&json!("doorbell"), &json!(true), &json!(camera))
+    );
     site.reaches(&camera, "online", SOON).await;
     let snapshot = site.client.get(&format!("/cameras/{camera}/snapshot")).await.expect(200);
     assert!(snapshot.bytes.starts_with(&[0xff, 0xd8]) && snapshot.header("x-captured-at").is_some());
@@ -111,7 +117,9 @@ async fn of_many_happenings_with_faults_each_is_one_event() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_controllers_one_is_removed_while_events_run() {
-    let (site, first, second) = (Site::start().await, console().await, console().await);
+    let (site, first) = (Site::start().await, console().await);
+    // Another console, another line of ids.
+    let second = Sim::start(Options { seed: 2, ..Options::default() }).await.unwrap();
     only_events(&site).await;
     let (gone, camera, device) = doorbell(&site.client, &first, "First").await;
     let (_, other, bell) = doorbell(&site.client, &second, "Second").await;

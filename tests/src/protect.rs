@@ -31,14 +31,14 @@ pub fn fields(sim: &Sim, name: &str) -> Value {
 /// Adds a controller and gives its id.
 pub async fn add(client: &Client, fields: &Value) -> String {
     let made = client.post("/protect/controllers", fields).await.expect(201).json;
-    made["id"].as_str().expect("an id").to_owned()
+    made.get("id").and_then(Value::as_str).expect("an id").to_owned()
 }
 
 /// Waits until a controller has a status and gives all of it.
 pub async fn reaches(client: &Client, controller: &str, status: &str) -> Value {
     wait_for(&format!("controller {status}"), SOON, || async {
         let now = client.get(&format!("/protect/controllers/{controller}")).await.expect(200).json;
-        (now["status"] == status).then_some(now)
+        (now.get("status").is_some_and(|is| is == status)).then_some(now)
     })
     .await
 }
@@ -48,7 +48,7 @@ pub async fn enable(client: &Client, controller: &str, device: &str) -> String {
     let path = format!("/protect/controllers/{controller}/cameras/{device}");
     let all = ["person", "vehicle", "package", "animal", "motion", "ring", "audio"];
     let put = client.put(&path, &json!({"enabled": true, "smart_detection_types": all})).await.expect(200).json;
-    let camera = put["camera_id"].as_str().expect("a camera").to_owned();
+    let camera = put.get("camera_id").and_then(Value::as_str).expect("a camera").to_owned();
     client.put(&format!("/cameras/{camera}"), &json!({"motion_cooldown": 0})).await.expect(200);
     camera
 }
@@ -68,12 +68,12 @@ pub async fn by_detection(client: &Client) -> std::collections::BTreeMap<String,
     let mut path = "/events?limit=500".to_owned();
     loop {
         let page = client.get(&path).await.expect(200).json;
-        for event in page["items"].as_array().expect("items") {
-            if let Some(id) = event["protect_event_id"].as_str() {
+        for event in page.get("items").and_then(Value::as_array).expect("items") {
+            if let Some(id) = event.get("protect_event_id").and_then(Value::as_str) {
                 *found.entry(id.to_owned()).or_default() += 1;
             }
         }
-        match page["next_cursor"].as_str() {
+        match page.get("next_cursor").and_then(Value::as_str) {
             Some(cursor) => path = format!("/events?limit=500&cursor={cursor}"),
             None => return found,
         }

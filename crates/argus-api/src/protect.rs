@@ -20,7 +20,7 @@ use crate::error::ApiError;
 use crate::ids::named;
 use crate::list::{List, PageQuery};
 use crate::paths;
-use crate::query::Query;
+use crate::query::{Query, percent_decode};
 use crate::state::Shared;
 
 use request::{ControllerCameraUpdate, ControllerCreate, ControllerTest, ControllerUpdate};
@@ -51,6 +51,14 @@ async fn live(shared: &Shared, id: ControllerId) -> Result<Option<LiveController
 async fn of_path(shared: &Shared, id: Option<ControllerId>) -> Result<LiveController, ApiError> {
     let id = id.ok_or(ApiError::NotFound(WHAT))?;
     live(shared, id).await?.ok_or(ApiError::NotFound(WHAT))
+}
+
+/// The controller's id of a camera, the last segment of the path. It is any text, and may have a coded slash in it, which
+/// the router leaves as it is.
+fn device(req: &HttpRequest) -> Option<String> {
+    let path = req.uri().path();
+    let segment = path.strip_suffix('/').unwrap_or(path).rsplit('/').next()?;
+    percent_decode(segment)
 }
 
 /// Lists the controllers, oldest first.
@@ -307,7 +315,7 @@ pub(crate) async fn update_camera(
     body: Body,
 ) -> Result<Json<ControllerCameraView>, ApiError> {
     let body = body.json().await?;
-    let (id, device) = (named::<ControllerId>(&req, "id")?, named::<String>(&req, "camera_id")?);
+    let (id, device) = (named::<ControllerId>(&req, "id")?, device(&req));
     Query::parse(req.query_string())?.done()?;
     let change = decode::<ControllerCameraUpdate>(request::without_read_only_of_camera(body)).sound()?;
     let (enabled, detections) = (change.enabled.0, change.detections());

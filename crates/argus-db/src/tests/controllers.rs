@@ -106,7 +106,7 @@ on_both! {
         assert_eq!(t.db.camera_get(door.id).await.unwrap(), door);
         let left = t.db.controller_delete(home.id, at(9)).await.unwrap();
         let now = t.db.camera_get(door.id).await.unwrap();
-        assert_eq!(left, [now.clone()]);
+        assert_eq!(left, std::slice::from_ref(&now));
         let Source::Protect(source) = &now.config.source else { panic!("it is of another kind") };
         assert_eq!((now.config.is_enabled, source.controller_id, source.camera_id.as_str()), (false, None, "65a1"));
         assert!(matches!(t.db.controller_delete(home.id, at(9)).await, Err(DbError::NotFound { .. })));

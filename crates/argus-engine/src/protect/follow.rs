@@ -39,6 +39,23 @@ pub(crate) fn device_of<'a>(devices: &'a [ControllerDevice], source: &ProtectSou
     same.or_else(|| devices.iter().find(|device| device.mac.is_some() && device.mac == source.mac))
 }
 
+/// The device that was put in the place of one that is gone: the only one of its name and kind that is no camera yet.
+fn successor<'a, 'b>(
+    devices: &'a [ControllerDevice],
+    gone: &ProtectSource,
+    sources: impl Iterator<Item = &'b ProtectSource>,
+) -> Option<&'a ControllerDevice> {
+    let taken: Vec<&str> =
+        sources.filter_map(|source| device_of(devices, source)).map(|device| device.id.as_str()).collect();
+    let mut free = devices.iter().filter(|device| {
+        numbered(&device.name, 1) == gone.device_name
+            && device.is_doorbell == gone.is_doorbell
+            && !taken.contains(&device.id.as_str())
+    });
+    let first = free.next()?;
+    free.next().is_none().then_some(first)
+}
+
 /// What is known of a device, in the source of its camera.
 pub(crate) fn updated(source: &ProtectSource, device: &ControllerDevice) -> ProtectSource {
     ProtectSource {
@@ -53,14 +70,23 @@ pub(crate) fn updated(source: &ProtectSource, device: &ControllerDevice) -> Prot
 /// Changes what has changed on the controller. What cannot be stored now is tried again the next time.
 pub(crate) async fn devices(deps: &Arc<Deps>, link: &Link) {
     let Some((_, devices)) = link.devices() else { return };
-    for camera in cameras(deps, link) {
+    let cameras = cameras(deps, link);
+    let sources = || {
+        cameras.iter().filter_map(|camera| match &camera.config.source {
+            Source::Protect(source) => Some(source),
+            _ => None,
+        })
+    };
+    for camera in &cameras {
         let Source::Protect(source) = &camera.config.source else { continue };
-        let Some(device) = device_of(&devices, source) else { continue };
+        let Some(device) = device_of(&devices, source).or_else(|| successor(&devices, source, sources())) else {
+            continue;
+        };
         let now = updated(source, device);
         if now == *source {
             continue;
         }
-        if let Err(e) = change(deps, &camera, &now).await {
+        if let Err(e) = change(deps, camera, &now).await {
             warn!(camera.id = %camera.id, "what changed on its controller could not be stored: {}", chain(&e));
         }
     }
@@ -128,6 +154,27 @@ mod tests {
         assert_eq!(find(&[device("x", None), device("y", Some("BB"))]), None);
         let without = ProtectSource { mac: None, ..source };
         assert!(device_of(&[device("x", None)], &without).is_none(), "nobody is nobody's twin");
+    }
+
+    #[test]
+    fn a_replaced_camera_is_known_by_its_name_when_only_one_can_be_meant() {
+        let source = |id: &str, name: &str| ProtectSource {
+            controller_id: None,
+            camera_id: id.into(),
+            mac: Some(format!("MAC OF {id}")),
+            device_name: name.into(),
+            is_doorbell: false,
+            detections: vec![],
+        };
+        let gone = source("old", "Door");
+        let find = |devices: &[ControllerDevice], others: &[ProtectSource]| {
+            successor(devices, &gone, others.iter()).map(|d| d.id.clone())
+        };
+        assert_eq!(find(&[device("new", Some("X"))], &[]).as_deref(), Some("new"));
+        assert_eq!(find(&[device("new", Some("X")), device("newer", Some("Y"))], &[]), None, "either may be meant");
+        assert_eq!(find(&[device("new", Some("X"))], &[source("new", "Door")]), None, "it is another camera");
+        let doorbell = ControllerDevice { is_doorbell: true, ..device("new", None) };
+        assert_eq!(find(&[doorbell], &[]), None);
     }
 
     #[test]

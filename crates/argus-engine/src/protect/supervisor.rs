@@ -206,13 +206,10 @@ impl Supervisor {
                 }
                 if before != status {
                     let name = self.link.name();
-                    match error {
-                        Some(error) => {
-                            warn!(controller.id = %self.link.id, controller.name = %name, %status, "{error}")
-                        }
-                        None => {
-                            info!(controller.id = %self.link.id, controller.name = %name, %status, "controller status")
-                        }
+                    if let Some(error) = error {
+                        warn!(controller.id = %self.link.id, controller.name = %name, %status, "{error}");
+                    } else {
+                        info!(controller.id = %self.link.id, controller.name = %name, %status, "controller status");
                     }
                 }
             }
