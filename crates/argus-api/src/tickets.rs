@@ -12,8 +12,10 @@ use crate::random;
 
 /// How long a ticket is good.
 pub(crate) const LIFETIME: Duration = Duration::from_secs(30);
-/// Most tickets of one session or key that are out; one more ends its oldest, and nobody else's.
+/// Most tickets of one session that are out; one more ends its oldest, and nobody else's.
 const MOST_OF_ONE: usize = 32;
+/// The same of one key: a program may fetch them for all of its users at once.
+const MOST_OF_KEY: usize = 1000;
 /// Most tickets that are out; one more ends the oldest. Hundreds of callers would have to use up theirs.
 const MOST: usize = 10_000;
 
@@ -67,8 +69,12 @@ impl Out {
 
     /// Ends the oldest ticket of a caller who has as many as one may have.
     fn make_room(&mut self, of: Credentials) {
+        let most = match of {
+            Credentials::Key(_) => MOST_OF_KEY,
+            Credentials::User(_) => MOST_OF_ONE,
+        };
         let own = self.of.get(&of);
-        let oldest = own.filter(|own| own.len() >= MOST_OF_ONE).and_then(|own| own.front().copied());
+        let oldest = own.filter(|own| own.len() >= most).and_then(|own| own.front().copied());
         if let Some(oldest) = oldest {
             self.take(&oldest);
         }
@@ -123,7 +129,7 @@ mod tests {
         let (other, _) = tickets.issue(caller(0), at(0)).unwrap();
         let (first, _) = tickets.issue(caller(1), at(0)).unwrap();
         let (second, _) = tickets.issue(caller(1), at(0)).unwrap();
-        for _ in 2..=MOST_OF_ONE {
+        for _ in 2..=MOST_OF_KEY {
             tickets.issue(caller(1), at(0)).unwrap();
         }
         assert_eq!(tickets.redeem(first.expose(), at(1)), None);
@@ -132,9 +138,19 @@ mod tests {
             tickets.issue(caller(1), at(2)).unwrap();
         }
         let out = tickets.0.lock().unwrap();
-        assert_eq!((out.order.len(), out.of[&caller(1)].len()), (MOST_OF_ONE + 1, MOST_OF_ONE));
+        assert_eq!((out.order.len(), out.of[&caller(1)].len()), (MOST_OF_KEY + 1, MOST_OF_KEY));
         drop(out);
         assert_eq!(tickets.redeem(other.expose(), at(3)), Some(caller(0)));
+    }
+
+    #[test]
+    fn a_session_has_fewer_than_a_key() {
+        let tickets = Tickets::default();
+        let session = Credentials::User(SessionId::new(at(0)));
+        for _ in 0..2 * MOST_OF_ONE {
+            tickets.issue(session, at(0)).unwrap();
+        }
+        assert_eq!(tickets.0.lock().unwrap().of[&session].len(), MOST_OF_ONE);
     }
 
     #[test]

@@ -397,6 +397,8 @@ struct Kept {
     bytes: usize,
     /// Grows whenever entries are taken out because their event is gone.
     purges: u64,
+    /// Only the tables can say whether readers get what was stored until then.
+    by_tables_until: i64,
 }
 
 enum Look {
@@ -409,7 +411,7 @@ enum Look {
 
 impl JournalCache {
     pub(crate) fn new(newest: i64) -> Self {
-        let kept = Kept { floor: newest, up_to: newest, entries: VecDeque::new(), bytes: 0, purges: 0 };
+        let kept = Kept { floor: newest, up_to: newest, entries: VecDeque::new(), bytes: 0, purges: 0, by_tables_until: 0 };
         Self { newest: watch::Sender::new(newest), kept: Mutex::new(kept), filling: tokio::sync::Mutex::new(()) }
     }
 
@@ -426,11 +428,13 @@ impl JournalCache {
     /// Takes notice of a transaction that has just been stored.
     pub(crate) fn committed(&self, outbox: Outbox) {
         let mut kept = self.kept();
-        if !outbox.is_partial {
-            kept.append(&outbox.entries);
-        }
+        let is_kept = !outbox.is_partial && kept.append(&outbox.entries);
         if !outbox.gone_events.is_empty() {
             kept.purges += 1;
+            if !is_kept {
+                // What was stored before it and comes in only now may be about these events.
+                kept.by_tables_until = kept.by_tables_until.max(outbox.newest.unwrap_or(0));
+            }
             kept.entries.retain(|e| {
                 let gone = e.event_id.is_some_and(|id| outbox.gone_events.contains(&id));
                 !gone || e.r#type == MessageType::EventDeleted
@@ -490,14 +494,17 @@ impl JournalCache {
 impl Kept {
     /// Keeps what was just stored, where nothing is missing before it: then readers need not ask the table, and a
     /// thousand of them do not wait for one who does.
-    fn append(&mut self, entries: &[Arc<JournalEntry>]) {
-        let Some(last) = entries.last() else { return };
+    /// Whether they are in memory now, or there are none.
+    fn append(&mut self, entries: &[Arc<JournalEntry>]) -> bool {
+        let Some(last) = entries.last() else { return true };
         let is_next = (self.up_to + 1..).zip(entries).all(|(seq, entry)| entry.seq == seq);
         // Another process, or a transaction whose notice has not come in yet, may have stored what lies between.
-        if is_next {
+        let is_kept = is_next && self.up_to >= self.by_tables_until;
+        if is_kept {
             self.up_to = last.seq;
             self.push(entries.iter().cloned());
         }
+        is_kept
     }
 
     fn push(&mut self, entries: impl IntoIterator<Item = Arc<JournalEntry>>) {
@@ -510,5 +517,42 @@ impl Kept {
             self.bytes -= oldest.text.len();
             self.floor = oldest.seq;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a transaction leaves that stored one entry about an event.
+    fn outbox(seq: i64, r#type: MessageType, event: EventId) -> Outbox {
+        let entry = JournalEntry {
+            seq,
+            r#type,
+            camera_id: None,
+            event_id: Some(event),
+            notice: None,
+            text: text(seq, r#type, Timestamp::from_micros(0), "{}"),
+        };
+        let gone = (r#type == MessageType::EventDeleted).then_some(event);
+        Outbox {
+            newest: Some(seq),
+            gone_events: gone.into_iter().collect(),
+            entries: vec![Arc::new(entry)],
+            is_partial: false,
+        }
+    }
+
+    #[test]
+    fn what_comes_in_late_does_not_bring_a_deleted_event_back() {
+        let event = EventId::new(Timestamp::from_micros(1));
+        let cache = JournalCache::new(0);
+        cache.committed(outbox(2, MessageType::EventDeleted, event));
+        cache.committed(outbox(1, MessageType::EventCreated, event));
+        assert_eq!(cache.held(), 0, "only the table knows what readers get");
+        let cache = JournalCache::new(0);
+        cache.committed(outbox(1, MessageType::EventCreated, event));
+        cache.committed(outbox(2, MessageType::EventDeleted, event));
+        assert_eq!(cache.held(), 1);
     }
 }

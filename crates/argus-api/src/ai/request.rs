@@ -133,7 +133,12 @@ impl ProviderUpdate {
         // Where none is known and none was sent, that is told already.
         config.model = model.unwrap_or_else(|| kind.to_string());
         config.priority = last.saturating_add(10).min(1000);
+        let sends_prices = matches!(self.prices, Patch::Value(_));
         missing.0.extend(self.put(&mut config, rules).0);
+        if sends_prices {
+            // Prices that are said to be unknown are not those of the table.
+            config.prices.get_or_insert_default();
+        }
         missing.0.extend(needs(&config, rules).0);
         missing.or(config)
     }

@@ -10,7 +10,7 @@ use argus_core::{Invalid, Timestamp};
 use super::row::{ClipState, EventRow, FrameRow, FramesState, frame_row, motion_json};
 use crate::error::DbError;
 use crate::search::search_text;
-use crate::value::{check_number, check_text, fit, from_json, json, without_nul};
+use crate::value::{check_number, check_text, fit, from_json, json, parse, without_nul};
 
 /// A picture that was chosen for the describer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -192,6 +192,7 @@ impl EventRow {
             }
             EventChange::Described(description) => self.described(description, now)?,
             EventChange::Reanalysed(description) => {
+                self.forget_objects()?;
                 self.described(description, now)?;
                 self.reanalysis_count = self.reanalysis_count.saturating_add(1);
                 self.reanalyzed_us = Some(now.as_micros());
@@ -234,6 +235,15 @@ impl EventRow {
             }
         }
         json("objects_detected", &all)
+    }
+
+    /// Leaves of a controller's event the object that the detection is about: what an earlier description added goes with it.
+    fn forget_objects(&mut self) -> Result<(), DbError> {
+        if self.protect_event_id.is_some() {
+            let kind: DetectionType = parse("detection_type", &self.detection_type)?;
+            self.objects = json("objects_detected", &kind.object().into_iter().collect::<Vec<_>>())?;
+        }
+        Ok(())
     }
 
     fn described(&mut self, d: EventDescription, now: Timestamp) -> Result<(), DbError> {
