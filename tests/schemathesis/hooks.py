@@ -31,3 +31,8 @@ def before_call(context, case, kwargs):
         if positive and isinstance(case.body, dict) and not case.operation.path.endswith("/test"):
             case.body["base_url"] = "http://127.0.0.1:9/v1"
             case.body["enabled"] = False
+    # So do controllers.
+    if case.operation.path.startswith("/api/v1/protect/controllers") and case.method in ("POST", "PUT"):
+        if positive and isinstance(case.body, dict) and "cameras" not in case.operation.path:
+            case.body["host"] = "127.0.0.1"
+            case.body["port"] = 9

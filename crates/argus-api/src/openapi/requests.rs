@@ -119,6 +119,8 @@ fn written(operation: &str) -> Option<Value> {
             "vertices": [{"x": 0.1, "y": 0.5}, {"x": 0.9, "y": 0.5}, {"x": 0.9, "y": 1.0}, {"x": 0.1, "y": 1.0}]
         }]}),
         "test_camera" => json!({"type": "test"}),
+        "create_controller" => json!({"name": "Home", "host": "192.0.2.1", "api_key": "a key of the console"}),
+        "test_controller" => json!({"host": "192.0.2.1", "username": "argus", "password": "a long pass phrase"}),
         "create_api_key" => json!({"name": "Home Assistant", "scopes": ["read:events", "read:cameras"]}),
         "create_user" => json!({"username": "sam", "role": "viewer"}),
         "update_user" => json!({"role": "operator"}),

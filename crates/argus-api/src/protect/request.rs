@@ -81,15 +81,15 @@ pub(crate) struct ControllerUpdate {
     /// Key of the official integration interface: cameras, detections, snapshots. Must be sent again when host or port
     /// change.
     #[deserr(default)]
-    #[schema(value_type = Option<String>, max_length = 256, write_only)]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 256, write_only)]
     api_key: Patch<String>,
     /// Local account: history, scores and clips too.
     #[deserr(default)]
-    #[schema(value_type = Option<String>, max_length = 100)]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 100)]
     username: Patch<String>,
     /// Its password; there must be both or none. Must be sent again when host or port change.
     #[deserr(default)]
-    #[schema(value_type = Option<String>, max_length = 100, write_only)]
+    #[schema(value_type = Option<String>, min_length = 1, max_length = 100, write_only)]
     password: Patch<String>,
     /// False without a pin: any certificate will do. True when absent in POST.
     #[deserr(default)]
