@@ -13,10 +13,13 @@ use crate::config::LogFormat;
 /// `Failure` with code 2 when the filter cannot be read.
 pub(crate) fn start(filter: &str, format: LogFormat) -> Result<(), Failure> {
     // The web server tells of its threads and sockets at every start, which helps nobody who runs cameras, and takes faults
-    // of callers for its own, which the access line and the answer tell better. Below their warnings, what speaks HTTP, HTTP/2 and WebSocket writes out whatever it carries, credentials among it. Whoever
-    // names them in the filter gets that all the same.
-    let quiet =
-        format!("actix_server=warn,actix_http=off,{},{filter}", CARRIERS.map(|name| format!("{name}=warn")).join(","));
+    // of callers for its own, which the access line and the answer tell better. A certificate that is not trusted is told
+    // by whoever asked. Below their warnings, what speaks HTTP and WebSocket writes out whatever it carries, credentials
+    // among it. Whoever names them in the filter gets that all the same.
+    let quiet = format!(
+        "actix_server=warn,actix_http=off,rustls_platform_verifier=off,{},{filter}",
+        CARRIERS.map(|name| format!("{name}=warn")).join(",")
+    );
     let filter = EnvFilter::try_new(quiet).map_err(|e| Failure::usage(format!("log: {filter:?} is no filter: {e}")))?;
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // A second start in one process (tests do that) keeps the first.

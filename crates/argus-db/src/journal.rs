@@ -411,7 +411,8 @@ enum Look {
 
 impl JournalCache {
     pub(crate) fn new(newest: i64) -> Self {
-        let kept = Kept { floor: newest, up_to: newest, entries: VecDeque::new(), bytes: 0, purges: 0, by_tables_until: 0 };
+        let kept =
+            Kept { floor: newest, up_to: newest, entries: VecDeque::new(), bytes: 0, purges: 0, by_tables_until: 0 };
         Self { newest: watch::Sender::new(newest), kept: Mutex::new(kept), filling: tokio::sync::Mutex::new(()) }
     }
 
