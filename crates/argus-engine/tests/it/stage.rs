@@ -186,8 +186,9 @@ impl Stage {
     /// Waits until nothing is left to be done at this moment.
     pub(crate) async fn idle(&self) {
         wait("a queue without work", || async {
-            let counts = self.db.jobs_count().await.unwrap();
+            // In this order: a job that is taken in between is seen as one that is worked on.
             let next = self.db.job_next_at().await.unwrap();
+            let counts = self.db.jobs_count().await.unwrap();
             (counts.leased == 0 && next.is_none_or(|at| at > self.clock.now())).then_some(())
         })
         .await;
