@@ -56,10 +56,10 @@ pub(crate) async fn send(what: Sending<'_>, ledger: &dyn Ledger) -> Result<Done,
     let begun = Instant::now();
     let asked = tokio::time::timeout(within.saturating_add(GRACE), vendor.ask(&plan.question, reach, within)).await;
     let total = begun.elapsed();
-    let Asked { result, spent, raw, bytes_received, first_byte, ask_again } =
+    let Asked { result, spent, maybe_charged, raw, bytes_received, first_byte, ask_again } =
         asked.unwrap_or_else(|_elapsed| cut_off());
     let told = result.as_ref().ok().or(spent.as_ref()).cloned().unwrap_or_default();
-    let (cost, cost_estimated) = cost(member, plan, &told, charged(&result, first_byte, raw.as_deref()));
+    let (cost, cost_estimated) = cost(member, plan, &told, charged(&result, maybe_charged));
     let (result, poor) = read(result, camera_name, plan.question.max_output_tokens);
     let raw_answer = raw.map(|text| stored(&text, MAX_RAW));
     let settled = SettledCall {
@@ -136,6 +136,7 @@ fn cut_off() -> Asked {
     Asked {
         result: Err(failure(DescribeFailure::Timeout, "cut off: it did not end in the time it was given")),
         spent: None,
+        maybe_charged: true,
         raw: None,
         bytes_received: 0,
         first_byte: None,
@@ -143,16 +144,12 @@ fn cut_off() -> Asked {
     }
 }
 
-/// Whether the vendor may charge for a call that it said nothing of: an answer that was given, or that may have been
-/// under way when the time was over or the connection broke.
-fn charged(result: &Result<Answer, DescribeError>, first_byte: Option<Duration>, raw: Option<&str>) -> bool {
+/// Whether the vendor may charge for a call of which it told no tokens: an answer that was given, one of no use, or one
+/// that may have been under way when the time was over or the connection broke.
+fn charged(result: &Result<Answer, DescribeError>, maybe_charged: bool) -> bool {
     match result {
         Ok(_answer) => true,
-        Err(error) => match error.kind {
-            DescribeFailure::Timeout => true,
-            DescribeFailure::ServerError => first_byte.is_some() && raw.is_none(),
-            _ => false,
-        },
+        Err(error) => maybe_charged || error.kind == DescribeFailure::Timeout,
     }
 }
 

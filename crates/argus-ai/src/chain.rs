@@ -30,6 +30,8 @@ use crate::vendor::{Reach, Vendor};
 const MAX_LOOKUP: Duration = Duration::from_secs(5);
 /// How many ways of asking are tried after the first; a vendor knows no more.
 const MAX_WAYS: usize = 4;
+/// A turn is waited for no longer than that while another provider may be asked: it is not worth the wait.
+const SHORT_WAIT: Duration = Duration::from_secs(3);
 /// With less time left an answer that says nothing is not asked for again.
 const MIN_AGAIN: Duration = Duration::from_secs(1);
 
@@ -47,6 +49,8 @@ pub(crate) struct Attempt<'a> {
     /// What all calls cost together: also a failed one is paid.
     cost: Option<f64>,
     unpaid: Option<StatusReason>,
+    /// Somebody did not answer for another reason than a budget.
+    not_only_unpaid: bool,
     /// Pictures that were made already, by what was chosen.
     made: Vec<(Vec<Shot>, Arc<[Picture]>)>,
 }
@@ -78,6 +82,7 @@ impl<'a> Attempt<'a> {
             passed: None,
             cost: None,
             unpaid: None,
+            not_only_unpaid: false,
             made: Vec::new(),
         }
     }
@@ -85,7 +90,7 @@ impl<'a> Attempt<'a> {
     pub(crate) async fn run(mut self) -> DescribeOutcome {
         let members = self.order();
         for (at, member) in members.iter().enumerate() {
-            let next = members.get(at + 1..).unwrap_or_default().iter().find(|next| !next.is_builtin());
+            let next = members.get(at + 1..).unwrap_or_default().iter().find(|next| self.may_ask(next));
             if let Some(outcome) = self.one(member, next.map(AsRef::as_ref)).await {
                 return outcome;
             }
@@ -158,11 +163,24 @@ impl<'a> Attempt<'a> {
         self.ask(member, &*vendor, turn, waiting.elapsed()).await
     }
 
-    /// How long a turn is waited for: not so long that there is no time left to ask, nor to ask the next one.
+    /// Whether it would be asked if it were its turn now, as far as that is known; whoever looks at no picture is no
+    /// match for one who does.
+    fn may_ask(&self, member: &Member) -> bool {
+        matches!(member.asks, Asks::Vendor(_))
+            && !(self.request.choice.spent.is_some() && member.costs())
+            && member.breaker.look(self.providers.clock.now()).is_ok()
+    }
+
+    /// How long a turn is waited for: not so long that there is no time left to ask, nor to ask the next one; and long
+    /// only when there is no next one.
     fn patience(&self, member: &Member, next: Option<&Member>) -> Duration {
         let left = self.left();
         let of = |member: &Member| timeout(member).min(left / 3);
-        left.saturating_sub(of(member)).saturating_sub(next.map(of).unwrap_or_default())
+        let wait = left.saturating_sub(of(member));
+        match next {
+            Some(next) => wait.saturating_sub(of(next)).min(SHORT_WAIT),
+            None => wait,
+        }
     }
 
     async fn ask(&mut self, member: &Member, vendor: &dyn Vendor, turn: Turn<'_>, waited: Duration) -> Next {
@@ -303,6 +321,7 @@ impl<'a> Attempt<'a> {
             Refusal::Unavailable(why) => {
                 let message = format!("nothing was sent, because calls cannot be booked: {why}");
                 let error = failure(DescribeFailure::ServerError, message);
+                self.not_only_unpaid = true;
                 Some(self.outcome(member.record(), Err(error)))
             }
         }
@@ -310,10 +329,15 @@ impl<'a> Attempt<'a> {
 
     fn unpaid(&mut self, member: &Member, limit: StatusReason) -> Next {
         self.unpaid = self.unpaid.or(Some(limit));
-        self.pass_over(member, failure(DescribeFailure::Quota, format!("passed over: {}", spent(limit))))
+        self.skip(member, failure(DescribeFailure::Quota, format!("passed over: {}", spent(limit))))
     }
 
     fn pass_over(&mut self, member: &Member, error: DescribeError) -> Next {
+        self.not_only_unpaid = true;
+        self.skip(member, error)
+    }
+
+    fn skip(&mut self, member: &Member, error: DescribeError) -> Next {
         member.breaker.passed_over();
         self.path.push(member.step(&error, 0));
         self.passed = Some((member.record(), error));
@@ -321,6 +345,7 @@ impl<'a> Attempt<'a> {
     }
 
     fn failed(&mut self, member: &Member, record: CallRecord, error: DescribeError) {
+        self.not_only_unpaid = true;
         let latency_ms = record.latency_ms.unwrap_or_default();
         tracing::warn!(
             provider.name = member.config().name, provider.model = member.config().model, error.kind = %error.kind,
@@ -335,7 +360,7 @@ impl<'a> Attempt<'a> {
     fn outcome(&mut self, mut record: CallRecord, result: Result<Description, DescribeError>) -> DescribeOutcome {
         record.fallback_path = std::mem::take(&mut self.path);
         record.cost = sum(record.cost, self.cost);
-        record.unpaid = self.unpaid;
+        record.unpaid = self.unpaid.filter(|_| result.is_ok() || !self.not_only_unpaid);
         DescribeOutcome { record, result }
     }
 

@@ -118,6 +118,8 @@ pub(crate) enum Does {
     Limits(u64),
     /// Refuses the way of asking.
     WantsAnotherWay,
+    /// Breaks off while it works, so that it may be paid for.
+    BreaksOff,
     /// Uses up its time, as a good vendor does.
     TakesItsTime,
     /// For ever, against the rules.
@@ -194,6 +196,7 @@ impl Vendor for FakeVendor {
         let fails = |kind, retry_after| Err(DescribeError { kind, message: "as told".into(), retry_after });
         let wait = |ms: u64| Duration::from_millis(ms).min(within);
         let mut ask_again = false;
+        let maybe_charged = matches!(does, Does::BreaksOff);
         let result = match does {
             Does::Says(_, ms) | Does::Fails(_, ms) if Duration::from_millis(ms) > within => {
                 tokio::time::sleep(within).await;
@@ -218,6 +221,7 @@ impl Vendor for FakeVendor {
                 ask_again = true;
                 fails(DescribeFailure::InvalidAnswer, None)
             }
+            Does::BreaksOff => fails(DescribeFailure::ServerError, None),
             Does::TakesItsTime => {
                 tokio::time::sleep(within).await;
                 fails(DescribeFailure::Timeout, None)
@@ -229,7 +233,15 @@ impl Vendor for FakeVendor {
             Ok(answer) => Some(answer.text.clone()),
             Err(error) => (error.kind != DescribeFailure::Timeout).then(|| "refused".into()),
         };
-        Asked { result, spent: None, raw, bytes_received: 7, first_byte: Some(Duration::from_millis(1)), ask_again }
+        Asked {
+            result,
+            spent: None,
+            maybe_charged,
+            raw,
+            bytes_received: 7,
+            first_byte: Some(Duration::from_millis(1)),
+            ask_again,
+        }
     }
 
     async fn models(&self, _reach: Reach, _within: Duration) -> Result<Vec<String>, DescribeError> {

@@ -1,7 +1,6 @@
 //! What will be sent to a provider, and what it may cost at most: known before anything leaves.
 
 use argus_core::call::{PlannedCall, SentFrame};
-use argus_core::provider::ProviderKind;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -96,7 +95,7 @@ impl Plan {
             provider: vendor.kind(),
             model: vendor.model().to_owned(),
             host: Some(vendor.host()),
-            is_remote: reach.is_remote() || runs_elsewhere(member),
+            is_remote: reach.is_remote() || runs_elsewhere(vendor.model()),
             prompt: self.prompt.clone(),
             parameters: self.parameters.clone(),
             frames: self.sent.clone(),
@@ -131,10 +130,10 @@ pub(crate) fn booked_by(member: &Member) -> PlannedCall {
 }
 
 /// Ollama hands models with this ending on to its makers: what is sent to the own machine leaves it
-/// (<https://docs.ollama.com/cloud>).
-fn runs_elsewhere(member: &Member) -> bool {
-    let model = &member.config().model;
-    member.config().kind == ProviderKind::Ollama && (model.ends_with("-cloud") || model.ends_with(":cloud"))
+/// (<https://docs.ollama.com/cloud>). It does so whichever of its APIs is spoken to, so that the kind tells nothing.
+fn runs_elsewhere(model: &str) -> bool {
+    let model = model.trim().to_lowercase();
+    model.ends_with("-cloud") || model.ends_with(":cloud")
 }
 
 /// The most that a request may cost. A token is at least one byte of text, so that the bytes bound the tokens whatever
@@ -222,6 +221,16 @@ mod tests {
 
     fn map(value: Value) -> Map<String, Value> {
         value.as_object().unwrap().clone()
+    }
+
+    #[test]
+    fn models_of_a_cloud_are_not_at_home() {
+        for model in ["gpt-oss:120b-cloud", "qwen3-vl:Cloud", "kimi-k2.5:CLOUD"] {
+            assert!(runs_elsewhere(model), "{model}");
+        }
+        for model in ["llava", "cloud:7b", "my-cloud:7b", ""] {
+            assert!(!runs_elsewhere(model), "{model}");
+        }
     }
 
     #[test]

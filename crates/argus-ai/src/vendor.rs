@@ -92,6 +92,8 @@ pub(crate) struct Asked {
     pub(crate) result: Result<Answer, DescribeError>,
     /// Tokens and cost of a request that failed all the same, such as a refusal that was paid for; the text is empty.
     pub(crate) spent: Option<Answer>,
+    /// A request without an answer may have been worked on, and be charged though its tokens are not told.
+    pub(crate) maybe_charged: bool,
     /// The answer's body as it came, at most 65536 characters; that of a refusal too.
     pub(crate) raw: Option<String>,
     /// Size of the answer's body.

@@ -243,7 +243,7 @@ pub struct CallRecord {
     pub fallback_path: Vec<FallbackStep>,
     /// The answer as it came, at most 65536 characters.
     pub raw_answer: Option<String>,
-    /// The budget that kept somebody from being asked.
+    /// The budget that kept somebody from being asked; of a failure only when nothing else kept anybody.
     pub unpaid: Option<StatusReason>,
 }
 

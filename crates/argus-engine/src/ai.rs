@@ -156,6 +156,8 @@ impl AiControl for Engine {
         let deps = &self.deps;
         let providers = deps.describer.providers();
         let only = question.provider.as_deref().map(|wanted| reanalysis::find(&providers, wanted)).transpose()?;
+        // Before what may change by itself: a picture that is none stays none.
+        let frame = self.picture(question.image).await?;
         if providers.is_empty() {
             return Err(ControlError::Unavailable("no provider is enabled that could describe the picture".into()));
         }
@@ -165,7 +167,6 @@ impl AiControl for Engine {
         if costs && let Some(budget) = way.spent {
             return Err(over_budget(budget));
         }
-        let frame = self.picture(question.image).await?;
         let request = DescribeRequest {
             frames: vec![frame],
             facts: EventFacts {

@@ -34,6 +34,8 @@ const LEASE: Duration = Duration::from_secs(300);
 pub(crate) const DEADLINE: Duration = Duration::from_secs(240);
 /// A describer that keeps to no deadline is given up. One that does has this long to note what came of its last call.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(260);
+/// What is kept of a lease after all that, to store what came of it.
+const RESERVE: Duration = Duration::from_secs(40);
 /// For an answer that comes while the server stops; shorter than what the last tasks get to end.
 const LAST_WORDS: Duration = Duration::from_millis(1500);
 /// So often a failure is tried again before the event says so.
@@ -176,15 +178,23 @@ async fn failed_by_us(deps: &Deps, job: &Job) -> Result<(), EngineError> {
 
 /// Ends what somebody asked for after failures of our own.
 async fn give_up(deps: &Deps, job: &Job, id: AnalysisId) -> Result<(), EngineError> {
+    let now = deps.clock.now();
+    // What the event could not be described by itself before is still to be tried.
+    let retry_at = deps.db.event_get(job.event_id).await?.and_then(|event| outcome::own_retry(&event, now));
     if let Some(receipt) = deps.db.analysis_get(id).await? {
         let receipt = Analysis {
-            finished_at: Some(deps.clock.now()),
+            finished_at: Some(now),
             status: AnalysisStatus::Failed,
             error: Some("the server could not do the work; its log says why".into()),
             ..receipt
         };
-        deps.db.reanalysis_failed(receipt, None, job.lease()).await?;
+        return Ok(deps.db.reanalysis_failed(receipt, retry_at, job.lease()).await?);
     }
+    // Its receipt is gone, and nobody asks for it any more.
+    match retry_at {
+        Some(at) => deps.db.job_retry(job.lease(), at).await?,
+        None => deps.db.job_finish(job.lease()).await?,
+    };
     Ok(())
 }
 
@@ -231,6 +241,8 @@ async fn work(deps: &Deps, job: &Job) -> Result<(), EngineError> {
     if no_picture && job.asked.is_none() {
         return undescribed(deps, job, &event, DescriptionStatus::Skipped, StatusReason::NoPicture).await;
     }
+    let usual = question::usual(deps, &camera_row, &event, &settings).await;
+    let (within, patience) = limits(job.lease_until.since(deps.clock.now()));
     let request = DescribeRequest {
         facts: facts(job.facts.clone(), &event),
         instruction: how.prompt.or(camera.prompt_override).or_else(|| settings.ai.prompt.clone()),
@@ -239,8 +251,8 @@ async fn work(deps: &Deps, job: &Job) -> Result<(), EngineError> {
         mode: if frames.len() > 1 { AnalysisMode::MultiFrame } else { AnalysisMode::SingleFrame },
         frames,
         choice: ProviderChoice { only: how.provider, spent: way.spent, order: way.order },
-        usual: question::usual(deps, &camera_row, &event, &settings).await,
-        within: DEADLINE,
+        usual,
+        within,
     };
     let looks = if asked.is_none() { reuse::looks(&settings, &event, &request.frames).await } else { None };
     let alike = match (&looks, way.reuse) {
@@ -273,10 +285,10 @@ async fn work(deps: &Deps, job: &Job) -> Result<(), EngineError> {
     let outcome = if no_picture {
         outcome::failed(DescribeFailure::InvalidAnswer, "no stored picture could be read".into())
     } else {
-        match tokio::time::timeout(PATIENCE, deps.describer.describe(&request, &account)).await {
+        match tokio::time::timeout(patience, deps.describer.describe(&request, &account)).await {
             Ok(outcome) => outcome,
             Err(_elapsed) => {
-                outcome::failed(DescribeFailure::Timeout, format!("no answer within {} s", PATIENCE.as_secs()))
+                outcome::failed(DescribeFailure::Timeout, format!("no answer within {} s", patience.as_secs()))
             }
         }
     };
@@ -295,6 +307,13 @@ async fn work(deps: &Deps, job: &Job) -> Result<(), EngineError> {
         reuse::keep(deps, attempt.receipt.id, looks).await;
     }
     outcome::finish(deps, attempt, request.mode, request.frames.len(), outcome).await
+}
+
+/// How long a description may take, and how long it is waited for, with so much left of the lease: another worker must
+/// not get the job of one that is still alive, and pay for it again.
+fn limits(left: Duration) -> (Duration, Duration) {
+    let patience = PATIENCE.min(left.saturating_sub(RESERVE));
+    (DEADLINE.min(patience.saturating_sub(PATIENCE.saturating_sub(DEADLINE))), patience)
 }
 
 /// The way that the budgets leave open at this moment.
@@ -346,6 +365,17 @@ async fn unpaid(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_description_ends_before_its_lease() {
+        let of = |left| limits(Duration::from_secs(left));
+        let seconds = |(within, patience): (Duration, Duration)| (within.as_secs(), patience.as_secs());
+        assert_eq!(of(LEASE.as_secs()), (DEADLINE, PATIENCE));
+        assert_eq!(of(900), (DEADLINE, PATIENCE));
+        assert_eq!(seconds(of(200)), (140, 160));
+        assert_eq!(seconds(of(50)), (0, 10));
+        assert_eq!(seconds(of(10)), (0, 0));
+    }
 
     #[test]
     fn pauses_grow_to_an_hour() {

@@ -100,7 +100,7 @@ struct Deps {
     /// The describer is told of providers by one at a time.
     providers_turn: tokio::sync::Mutex<()>,
     /// Pictures of others that are decoded at the same time: each may take 200 MB for a moment.
-    decoding: tokio::sync::Semaphore,
+    decoding: Arc<tokio::sync::Semaphore>,
     /// Wakes the analysis queue.
     jobs: Notify,
     /// Counts analyses that ended, for those who wait for one.
@@ -159,7 +159,7 @@ impl Engine {
             clock: parts.clock,
             settings,
             providers_turn: tokio::sync::Mutex::default(),
-            decoding: tokio::sync::Semaphore::new(1),
+            decoding: Arc::new(tokio::sync::Semaphore::new(1)),
             jobs: Notify::new(),
             answered: watch::Sender::new(0),
             cancel: CancellationToken::new(),

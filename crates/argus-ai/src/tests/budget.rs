@@ -67,6 +67,20 @@ async fn an_answer_that_never_came_counts_with_the_estimate() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_answer_that_broke_off_counts_with_the_estimate() {
+    let a = stored("a", 1);
+    let vendor = FakeVendor::new([Does::BreaksOff, Does::Fails(DescribeFailure::ServerError, 0)]);
+    let rig = Rig::new(&[(&a, &vendor)]);
+    rig.providers.configure(&[a]);
+    let broken = rig.providers.describe(&request(1), &rig.book).await.record;
+    let estimate = rig.book.booked.lock().unwrap()[0].1.estimate;
+    assert_eq!((broken.cost, estimate.is_some()), (estimate, true));
+    // A refusal is not paid for.
+    let refused = rig.providers.describe(&request(1), &rig.book).await.record;
+    assert_eq!(refused.cost, Some(0.0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_unknown_price_stays_unknown() {
     let mut a = stored("a", 1);
     a.config.prices = Some(Prices::default());
@@ -108,6 +122,26 @@ async fn what_the_ledger_refuses_is_not_sent() {
     assert_eq!(error.message, "nothing was sent, because calls cannot be booked: the database is gone");
     assert_eq!((one.calls(), other.calls()), (0, 0));
     assert!(rig.book.is_closed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_is_unpaid_only_when_nothing_but_budgets_kept_it() {
+    let (a, b) = (stored("a", 1), stored("b", 2));
+    let (one, other) = (FakeVendor::new([Does::Says(GOOD, 0)]), FakeVendor::new([Does::Says(GOOD, 0)]));
+    let rig = Rig::new(&[(&a, &one), (&b, &other)]);
+    rig.providers.configure(&[a, b]);
+    let day = || Refusal::Budget(StatusReason::BudgetDaily);
+    for (second, unpaid) in [
+        (day(), Some(StatusReason::BudgetDaily)),
+        (Refusal::LocalOnly, None),
+        (Refusal::Unavailable("the database is gone".into()), None),
+    ] {
+        *rig.book.refuses.lock().unwrap() = vec![("a".into(), day()), ("b".into(), second.clone())];
+        let outcome = rig.providers.describe(&request(1), &rig.book).await;
+        assert!(outcome.result.is_err());
+        assert_eq!(outcome.record.unpaid, unpaid, "{second:?}");
+    }
+    assert_eq!((one.calls(), other.calls()), (0, 0));
 }
 
 #[tokio::test(start_paused = true)]

@@ -253,7 +253,7 @@ async fn the_cheapest_comes_first_when_that_is_wished() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn calls_wait_for_their_turn_while_there_is_time_for_the_next() {
+async fn calls_wait_long_only_for_the_last_that_may_be_asked() {
     let (a, b) = (stored("a", 1), stored("b", 2));
     let (one, other) = (FakeVendor::new([Does::Says(GOOD, 9_000)]), FakeVendor::new([Does::Says(GOOD, 1_000)]));
     let rig = Rig::new(&[(&a, &one), (&b, &other)]);
@@ -265,19 +265,28 @@ async fn calls_wait_for_their_turn_while_there_is_time_for_the_next() {
             providers.describe(&request, book).await.record
         }
     };
-    // Of 60 s, 20 are for the call and 20 for the next provider: the second call waits 9 s, the third 18 s.
-    let (x, y, z) = tokio::join!(ask(60), ask(60), ask(60));
-    for record in [x, y, z] {
-        assert_eq!(record.provider_name.as_deref(), Some("a"));
-    }
-    // Of 12 s, a third is kept for each: there is no time to wait 9 s.
-    let (x, y) = tokio::join!(ask(60), ask(12));
+    // With a next provider nobody waits 9 s.
+    let (x, y) = tokio::join!(ask(60), ask(60));
     assert_eq!((x.provider_name.as_deref(), y.provider_name.as_deref()), (Some("a"), Some("b")));
     let step = &y.fallback_path[0];
     assert_eq!(step.error_kind, DescribeFailure::RateLimited);
     assert_eq!(step.message, "passed over: the one call that it may have at a time is under way");
-    let waited: Vec<u32> = rig.book.settled.lock().unwrap().iter().map(|(_, call)| call.times.waited_ms).collect();
-    assert_eq!(waited[..3], [0, 9_000, 18_000]);
+    // It waits 3 s for the first one, and none for the other.
+    let waited = |rig: &Rig| -> Vec<u32> {
+        rig.book.settled.lock().unwrap().drain(..).map(|(_, call)| call.times.waited_ms).collect()
+    };
+    assert_eq!(waited(&rig), [0, 0]);
+    assert_eq!(other.asked.lock().unwrap()[0].1 - one.asked.lock().unwrap()[0].1, 3 * SECOND);
+    // One that would be passed over is no reason to hurry: of 60 s, 20 are for the call.
+    other.now_does(fails(DescribeFailure::Unauthorized));
+    let only = |name: &str| ProviderChoice { only: Some(name.into()), ..ProviderChoice::default() };
+    rig.providers.describe(&DescribeRequest { choice: only("b"), ..request(1) }, &rig.book).await;
+    assert_eq!(waited(&rig), [0]);
+    let (x, y, z) = tokio::join!(ask(60), ask(60), ask(60));
+    for record in [x, y, z] {
+        assert_eq!(record.provider_name.as_deref(), Some("a"));
+    }
+    assert_eq!(waited(&rig), [0, 9_000, 18_000]);
 }
 
 #[tokio::test(start_paused = true)]

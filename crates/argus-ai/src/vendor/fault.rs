@@ -39,6 +39,8 @@ pub(super) struct Fault {
     pub(super) error: DescribeError,
     /// What it cost all the same.
     pub(super) spent: Option<Answer>,
+    /// The model may have worked, so that it may be charged though nobody told what for.
+    pub(super) maybe_charged: bool,
     /// The endpoint does not know this way of asking for JSON.
     pub(super) refused_format: bool,
     /// The endpoint does not know this name of the limit of tokens.
@@ -54,11 +56,25 @@ impl Fault {
         Self {
             error: failure(kind, message),
             spent: None,
+            maybe_charged: false,
             refused_format: false,
             refused_limit: false,
             refused_thinking: false,
             thought_too_long: false,
         }
+    }
+
+    /// The same, of a request that may have reached the model.
+    pub(super) fn charged(self) -> Self {
+        Self { maybe_charged: true, ..self }
+    }
+
+    /// The same, of an answer with this status: a success is paid for, whatever became of it. A refusal that came in the
+    /// clothes of a success is not.
+    pub(super) fn with(self, status: StatusCode) -> Self {
+        use DescribeFailure::{ModelNotFound, Quota, RateLimited, Unauthorized};
+        let refused = matches!(self.error.kind, ModelNotFound | Quota | RateLimited | Unauthorized);
+        if status.is_success() && !refused { self.charged() } else { self }
     }
 
     /// The model answered that it does not answer.

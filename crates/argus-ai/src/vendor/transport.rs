@@ -151,7 +151,8 @@ impl Transport {
                 format!("the endpoint redirects elsewhere (HTTP {}), which is not followed", status.as_u16()),
             ));
         }
-        Ok(Reply { status, headers, body: bounded(response, meter).await? })
+        let body = bounded(response, meter).await.map_err(|fault| fault.with(status))?;
+        Ok(Reply { status, headers, body })
     }
 
     /// Refuses what would be caught by the client as well, with the reason in words.
@@ -196,15 +197,18 @@ impl Transport {
         let (result, body) = match tokio::time::timeout(within, exchange(meter.clone())).await {
             Ok(Ok(reply)) => {
                 let result = self.json(api, &reply).and_then(|json| read(&json));
+                let result = result.map_err(|fault| fault.with(reply.status));
                 (result, Some(reply.body))
             }
             Ok(Err(fault)) => (Err(fault), None),
-            Err(_elapsed) => (Err(late(within)), None),
+            Err(_elapsed) => (Err(late(within).charged()), None),
         };
         let hidden = matches!(&result, Err(f) if f.error.kind == DescribeFailure::Unauthorized);
         let raw = body.filter(|_| !hidden).map(|b| stored(&self.scrub.clean(&String::from_utf8_lossy(&b)), MAX_RAW));
         let (first_byte, bytes_received) = meter.seen();
-        let asked = |result, spent| Asked { result, spent, raw, bytes_received, first_byte, ask_again: false };
+        let maybe_charged = result.as_ref().is_err_and(|fault| fault.maybe_charged);
+        let asked =
+            |result, spent| Asked { result, spent, maybe_charged, raw, bytes_received, first_byte, ask_again: false };
         match result {
             Ok(answer) => {
                 let text = self.scrub.clean(&answer.text);
@@ -258,12 +262,14 @@ impl Transport {
     fn unreached(&self, error: &reqwest::Error) -> Fault {
         let host = reach::host(&self.endpoint.base);
         let cause = one_line(&self.scrub.clean(&root_cause(error)), 200);
-        if error.is_timeout() {
-            Fault::of(DescribeFailure::Timeout, format!("{host} did not answer in time"))
-        } else if error.is_connect() || error.is_builder() {
+        // First, because a connection that is not made in time is a timeout too; nothing was sent then. Of everything
+        // else nobody knows how far the model was.
+        if error.is_connect() || error.is_builder() {
             Fault::of(DescribeFailure::Unreachable, format!("{host} cannot be reached: {cause}"))
+        } else if error.is_timeout() {
+            Fault::of(DescribeFailure::Timeout, format!("{host} did not answer in time")).charged()
         } else {
-            Fault::of(DescribeFailure::ServerError, format!("{host} broke the connection off: {cause}"))
+            Fault::of(DescribeFailure::ServerError, format!("{host} broke the connection off: {cause}")).charged()
         }
     }
 }

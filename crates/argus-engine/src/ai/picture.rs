@@ -1,6 +1,7 @@
 //! A picture that somebody sent: decoded within bounds, and brought into the form that describers take.
 
 use std::io::Cursor;
+use std::sync::Arc;
 
 use argus_core::Invalid;
 use argus_core::describe::DescribeFrame;
@@ -81,11 +82,14 @@ impl Engine {
     /// Makes of a file the one picture of a question.
     pub(super) async fn picture(&self, file: Bytes) -> Result<DescribeFrame, ControlError> {
         let stopping = |_closed| ControlError::Unavailable("the server is stopping".into());
-        let turn = self.deps.decoding.acquire().await.map_err(stopping)?;
+        let turn = Arc::clone(&self.deps.decoding).acquire_owned().await.map_err(stopping)?;
         #[expect(clippy::disallowed_methods, reason = "decoding takes up to a second of computing")]
-        let task = tokio::task::spawn_blocking(move || prepare(file));
+        let task = tokio::task::spawn_blocking(move || {
+            // Held here: whoever asked may be gone, and the memory is in use until this ends.
+            let _turn = turn;
+            prepare(file)
+        });
         let prepared = task.await.map_err(|_panicked| bad("cannot be decoded"))??;
-        drop(turn);
         Ok(DescribeFrame {
             index: 0,
             offset_ms: 0,

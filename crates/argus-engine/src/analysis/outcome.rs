@@ -194,7 +194,7 @@ async fn not_described(
     if job.asked.is_some() {
         warn!(event.id = %event.id, "event not described again: {failure}");
         // What it could not be described by itself before is still to be tried.
-        let retry_at = (!over && is_owed(event)).then(|| now.plus(back_off(1)));
+        let retry_at = own_retry(event, now);
         let store = || deps.db.reanalysis_failed(receipt.clone(), retry_at, job.lease());
         unless_gone(with_patience(store).await)?;
         return Ok(());
@@ -225,6 +225,11 @@ fn unless_gone<T>(stored: Result<T, DbError>) -> Result<Option<T>, EngineError> 
         Err(DbError::NotFound { .. }) => Ok(None),
         Err(e) => Err(e.into()),
     }
+}
+
+/// When the event's own description is to be tried, after one that was asked for failed; `None` when it is not.
+pub(crate) fn own_retry(event: &Event, now: Timestamp) -> Option<Timestamp> {
+    (!is_over(event, now) && is_owed(event)).then(|| now.plus(back_off(1)))
 }
 
 /// Whether the event's own description is still to be tried.

@@ -30,14 +30,21 @@ pub(crate) fn one_of(frames: &mut Vec<DescribeFrame>) {
 
 /// The pictures of an event, in order; one that is gone is left out. Those that are not to be kept are there until the
 /// event's own description is made.
+///
+/// # Errors
+/// When none could be read, and the store failed at one: the pictures may be there again later.
 pub(crate) async fn frames(deps: &Deps, event: &Event) -> Result<Vec<DescribeFrame>, EngineError> {
     let prefix = event_prefix(event.camera_id, event.id, event.timestamp);
     let mut frames = Vec::new();
+    let mut failed = None;
     for row in deps.db.event_frames(event.id).await? {
         // A picture that cannot be read is one that is not there: the others still tell what happened.
-        let found = deps.media.get(&frame_key(&prefix, row.index)).await;
-        let found = found.inspect_err(|e| warn!(event.id = %event.id, "a picture cannot be read: {}", chain(e)));
-        if let Some(jpeg) = found.unwrap_or_default() {
+        let found = deps.media.get(&frame_key(&prefix, row.index)).await.unwrap_or_else(|e| {
+            warn!(event.id = %event.id, "a picture cannot be read: {}", chain(&e));
+            failed = Some(e);
+            None
+        });
+        if let Some(jpeg) = found {
             frames.push(DescribeFrame {
                 index: row.index,
                 offset_ms: row.offset_ms,
@@ -48,7 +55,10 @@ pub(crate) async fn frames(deps: &Deps, event: &Event) -> Result<Vec<DescribeFra
             });
         }
     }
-    Ok(frames)
+    match failed {
+        Some(e) if frames.is_empty() => Err(e),
+        _ => Ok(frames),
+    }
 }
 
 /// What was measured; after a crash only what the event itself says.

@@ -14,6 +14,8 @@ mod describer;
 #[cfg(test)]
 mod feed;
 #[cfg(test)]
+mod media;
+#[cfg(test)]
 mod outages;
 #[cfg(test)]
 mod providers;

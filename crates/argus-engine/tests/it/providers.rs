@@ -131,8 +131,12 @@ async fn a_picture_is_described_booked_and_not_kept() {
         let refused = stage.engine.ai_describe(ask(picture(image::ImageFormat::Jpeg))).await;
         assert_eq!(class(refused), ErrorClass::Conflict, "{daily_usd}");
     }
+    // What is no picture is refused as such, whatever else stands in the way.
+    let none = || ask(Bytes::from_static(b"no picture"));
+    assert_eq!(class(stage.engine.ai_describe(none()).await), ErrorClass::Invalid);
     stage.script.providers.lock().unwrap().clear();
     assert_eq!(class(stage.engine.ai_describe(ask(picture(image::ImageFormat::Jpeg))).await), ErrorClass::Unavailable);
+    assert_eq!(class(stage.engine.ai_describe(none()).await), ErrorClass::Invalid);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -152,6 +152,32 @@ async fn an_event_that_failed_is_still_tried_by_itself_afterwards() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_cannot_be_read_is_tried_again_and_what_is_owed_stays_owed() {
+    let stage = Stage::start().await;
+    let camera = stage.resting().await;
+    stage.media.unreadable(true);
+    let id = stage.event(&camera, 1).await;
+    stage.idle().await;
+    assert_eq!(stage.get(id).await.description_status, DescriptionStatus::Pending, "not: it has no picture");
+    let asked = queued(&stage, id, Reanalysis::default()).await;
+    for _ in 0..5 {
+        stage.clock.advance(Duration::from_secs(60));
+        stage.nudge().await;
+        stage.idle().await;
+    }
+    let receipt = ends(&stage, asked).await;
+    assert_eq!(receipt.status, AnalysisStatus::Failed);
+    assert_eq!(receipt.error.as_deref(), Some("the server could not do the work; its log says why"));
+    assert_eq!(stage.script.asked().len(), 0, "nobody was asked without pictures");
+    assert_eq!(stage.db.jobs_count().await.unwrap(), JobCounts { ready: 1, ..JobCounts::default() });
+    stage.media.unreadable(false);
+    stage.clock.advance(Duration::from_secs(3600));
+    stage.nudge().await;
+    let event = stage.until(id, |e| e.description_status == DescriptionStatus::Described).await;
+    assert_eq!(event.reanalysis_count, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn mode_prompt_and_provider_are_as_asked_or_as_for_a_new_event() {
     let stage = Stage::start().await;
     let camera = stage.resting().await;

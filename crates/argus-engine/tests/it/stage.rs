@@ -11,20 +11,20 @@ use argus_core::ports::{Control, ControlError};
 use argus_core::{CameraId, Clock, EventId, ManualClock, Timestamp};
 use argus_db::{Database, DatabaseConfig, DescriptionPlan, EventChange, NewFrame, SealKey};
 use argus_engine::{Engine, EngineParts, MediaDisk};
-use object_store::memory::InMemory;
 use object_store::{ObjectStore, ObjectStoreExt as _};
 use serde_json::Value;
 
 use crate::console::Consoles;
 use crate::describer::Script;
 use crate::feed::{Feeds, Log};
+use crate::media::Media;
 
 /// Longest that anything is waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) struct Stage {
     pub(crate) db: Database,
-    pub(crate) media: Arc<InMemory>,
+    pub(crate) media: Arc<Media>,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) log: Arc<Log>,
     pub(crate) script: Arc<Script>,
@@ -38,7 +38,7 @@ impl Stage {
         let folder = tempfile::tempdir().unwrap();
         let config = DatabaseConfig::new(folder.path().join("argus.db"), SealKey::new([7; 32]));
         let db = Database::open(config).await.unwrap();
-        let media = Arc::new(InMemory::new());
+        let media = Arc::new(Media::default());
         let clock = Arc::new(ManualClock::new("2025-12-23T10:30:00Z".parse().unwrap()));
         let (log, script) = (Arc::new(Log::default()), Arc::new(Script::new()));
         let consoles = Arc::new(Consoles::default());
@@ -186,8 +186,9 @@ impl Stage {
     /// Waits until nothing is left to be done at this moment.
     pub(crate) async fn idle(&self) {
         wait("a queue without work", || async {
-            let counts = self.db.jobs_count().await.unwrap();
+            // In this order: a job that is taken in between is seen as one that is worked on.
             let next = self.db.job_next_at().await.unwrap();
+            let counts = self.db.jobs_count().await.unwrap();
             (counts.leased == 0 && next.is_none_or(|at| at > self.clock.now())).then_some(())
         })
         .await;
@@ -214,7 +215,7 @@ impl MediaDisk for NoDisk {
 
 async fn engine(
     db: &Database,
-    media: &Arc<InMemory>,
+    media: &Arc<Media>,
     clock: &Arc<ManualClock>,
     log: &Arc<Log>,
     script: &Arc<Script>,

@@ -89,9 +89,13 @@ impl<'a> Body<'a> {
 pub(super) fn counted(completion: &Value) -> Answer {
     let count = |at: &str| completion.pointer(at).and_then(Value::as_u64).and_then(|n| u32::try_from(n).ok());
     let cost = completion.pointer("/usage/cost").and_then(Value::as_f64);
+    let input = count("/usage/prompt_tokens");
+    // xAI counts what the model thought in the total alone
+    // (<https://docs.x.ai/docs/guides/reasoning>), and it is paid for as output.
+    let rest = count("/usage/total_tokens").zip(input).map(|(total, input)| total.saturating_sub(input));
     Answer {
-        tokens_input: count("/usage/prompt_tokens"),
-        tokens_output: count("/usage/completion_tokens"),
+        tokens_input: input,
+        tokens_output: count("/usage/completion_tokens").max(rest),
         cost: cost.filter(|c| c.is_finite() && *c >= 0.0),
         ..Answer::default()
     }
@@ -138,6 +142,10 @@ mod tests {
         };
         let both = json!({ "usage": { "prompt_tokens": 5, "completion_tokens": 7, "cost": 0.002 } });
         check(both, (Some(5), Some(7), Some(0.002)));
+        let thought = json!({ "usage": { "prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 112 } });
+        check(thought, (Some(5), Some(107), None));
+        let less = json!({ "usage": { "prompt_tokens": 5, "completion_tokens": 7, "total_tokens": 3 } });
+        check(less, (Some(5), Some(7), None));
         let bad = json!({ "usage": { "prompt_tokens": -5, "completion_tokens": "7", "cost": -1.0 } });
         check(bad, (None, None, None));
         check(json!({ "usage": null }), (None, None, None));

@@ -7,7 +7,7 @@ use argus_core::describe::DescribeFailure::{
     self, InvalidAnswer, ModelNotFound, Quota, RateLimited, ServerError, Timeout, Unauthorized, Unreachable,
 };
 
-use super::{AMPLE, HALF_KEY, Reach, ask, of, question};
+use super::{AMPLE, HALF_KEY, Reach, ask, config, of, question, vendor};
 
 /// What is to come of a fault: the kind of failure with the beginning of its sentence, or words.
 type Expected = Result<&'static str, (DescribeFailure, &'static str)>;
@@ -67,6 +67,17 @@ fn expected(dialect: Dialect, fault: &Fault, general: Expected) -> Expected {
     }
 }
 
+/// Whether the model may have worked: a success that is of no use, an answer that did not end, a connection that broke.
+fn may_be_charged(dialect: Dialect, fault: &Fault) -> bool {
+    match fault {
+        Fault::ErrorInSuccess | Fault::Refusal | Fault::InvalidJson | Fault::EmptyBody | Fault::Huge => true,
+        Fault::Raw(status, _) | Fault::EchoKey(status) => (200..300).contains(status),
+        Fault::CutMidBody | Fault::Close | Fault::Hang | Fault::HangMidBody | Fault::SlowDrip(_) => true,
+        Fault::ContentRefused => dialect == Dialect::Gemini,
+        _ => false,
+    }
+}
+
 #[tokio::test]
 async fn every_fault_of_every_vendor_is_understood() {
     for dialect in Dialect::ALL {
@@ -103,6 +114,7 @@ async fn every_fault_of_every_vendor_is_understood() {
             if fault == Fault::Refusal && asked.result.is_err() {
                 assert_eq!(asked.spent.as_ref().and_then(|s| s.tokens_input), Some(1200), "{what}");
             }
+            assert_eq!(asked.maybe_charged, asked.result.is_err() && may_be_charged(dialect, &fault), "{what}");
             let whole = !late && !matches!(fault, Fault::Close | Fault::CutMidBody | Fault::Huge);
             let hidden = matches!(&asked.result, Err(e) if e.kind == Unauthorized);
             assert_eq!(asked.raw.is_some(), whole && !hidden, "{what}: {:?}", asked.raw);
@@ -142,9 +154,23 @@ async fn nobody_there_is_unreachable() {
         let sim = AiSim::start(dialect);
         let vendor = of(&sim);
         drop(sim);
-        let error = vendor.ask(&question(1), Reach::Local, AMPLE).await.result.unwrap_err();
+        let asked = vendor.ask(&question(1), Reach::Local, AMPLE).await;
+        assert!(!asked.maybe_charged, "{dialect:?}");
+        let error = asked.result.unwrap_err();
         assert_eq!(error.kind, Unreachable, "{dialect:?}: {error}");
         assert!(error.message.contains(" cannot be reached: "), "{dialect:?}: {error}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_is_not_made_in_time_is_unreachable_and_costs_nothing() {
+    // It takes connections and says nothing, so that the handshake never ends.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = format!("https://{}", silent.local_addr().unwrap());
+    for dialect in Dialect::ALL {
+        let asked = vendor(&config(dialect, &at)).unwrap().ask(&question(1), Reach::Local, AMPLE).await;
+        let error = asked.result.unwrap_err();
+        assert_eq!((error.kind, asked.maybe_charged), (Unreachable, false), "{dialect:?}: {error}");
     }
 }
 
