@@ -45,6 +45,17 @@ pub(crate) enum Cut {
     Shutdown,
 }
 
+impl Cut {
+    /// What counts when a second reason comes: a server that stops, or a camera that is deleted, does not wait for what a
+    /// camera that was stopped would.
+    pub(crate) fn then(self, later: Self) -> Self {
+        match (self, later) {
+            (Self::Stopped | Self::Gone, Self::Shutdown | Self::Abandoned) => later,
+            (first, _) => first,
+        }
+    }
+}
+
 /// What is known of a detection.
 #[derive(Clone, Debug)]
 pub(crate) struct Story {

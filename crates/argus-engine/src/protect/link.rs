@@ -287,11 +287,12 @@ impl Link {
         }
     }
 
-    /// Ends the events of a camera, or all, for a reason.
+    /// Ends the events of a camera, or all, for a reason. One that says that less is wanted takes the place of an earlier
+    /// one that does not.
     pub(crate) fn cut(&self, camera: Option<CameraId>, why: Cut) {
         for running in lock(&self.running).values() {
             if camera.is_none_or(|camera| camera == running.camera) {
-                running.story.send_modify(|story| story.cut = story.cut.or(Some(why)));
+                running.story.send_modify(|story| story.cut = Some(story.cut.map_or(why, |old| old.then(why))));
             }
         }
     }
