@@ -39,6 +39,8 @@ pub(crate) struct Inventory {
     nvr: Value,
     local: Option<BTreeMap<String, Value>>,
     official: Option<BTreeMap<String, Value>>,
+    /// Messages that changed cameras of the local interface.
+    changes: u64,
     /// Nobody keeps `local` up to date any more.
     local_is_old: bool,
     /// Cameras that a chime names, or that rang: the integration interface does not tell doorbells.
@@ -55,6 +57,11 @@ impl Inventory {
         self.nvr = read.nvr;
         self.local = Some(by_id(read.cameras));
         self.local_is_old = false;
+    }
+
+    /// How often messages changed cameras: a reading that began before the last change may not know of it.
+    pub(crate) fn changes(&self) -> u64 {
+        self.changes
     }
 
     /// The local interface is refused until further notice: the other one's cameras count, if there are any. True when
@@ -91,7 +98,11 @@ impl Inventory {
                 }
                 news
             }
-            "camera" => self.local.as_mut().is_some_and(|cameras| change(cameras, update)),
+            "camera" => {
+                let news = self.local.as_mut().is_some_and(|cameras| change(cameras, update));
+                self.changes = self.changes.wrapping_add(u64::from(news));
+                news
+            }
             _ => false,
         }
     }
@@ -272,7 +283,8 @@ mod tests {
         assert!(inv.local_refused() && !inv.local_refused());
         let devices = inv.devices();
         assert_ne!(devices, by_account);
-        let offline = json!({"type": "update", "item": {"id": devices[0].id, "modelKey": "camera", "state": "DISCONNECTED"}});
+        let offline =
+            json!({"type": "update", "item": {"id": devices[0].id, "modelKey": "camera", "state": "DISCONNECTED"}});
         assert!(inv.apply_official(&offline));
         assert_eq!(inv.devices().iter().find(|d| d.id == devices[0].id).map(|d| d.is_online), Some(false));
         inv.bootstrap(read());

@@ -207,9 +207,8 @@ impl Session {
     /// Whether an answer means that the session is gone: 401, or 403 for what was allowed before. A session that was made
     /// for a 403 and gets one too was not the reason.
     fn forgot(&self, answer: &Answer, generation: u64) -> bool {
-        let may_be_gone = || {
-            self.made_for_403.load(Ordering::SeqCst) != generation && locked(&self.allowed).remove(answer.what)
-        };
+        let may_be_gone =
+            || self.made_for_403.load(Ordering::SeqCst) != generation && locked(&self.allowed).remove(answer.what);
         answer.status == 401 || (answer.status == 403 && may_be_gone())
     }
 

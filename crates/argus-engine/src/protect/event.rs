@@ -367,3 +367,22 @@ impl ProtectEvent {
         persist(self.id, &self.gone, &self.link.give_up, what, call).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_wants_less_comes_before_what_came_first() {
+        use Cut::{Abandoned, Gone, Shutdown, Stopped};
+        for (first, later, counts) in [
+            (Stopped, Shutdown, Shutdown),
+            (Gone, Abandoned, Abandoned),
+            (Stopped, Gone, Stopped),
+            (Shutdown, Stopped, Shutdown),
+            (Abandoned, Shutdown, Abandoned),
+        ] {
+            assert_eq!(first.then(later), counts, "{first:?} {later:?}");
+        }
+    }
+}

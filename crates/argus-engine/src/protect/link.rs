@@ -212,6 +212,13 @@ impl Link {
         self.upkeep.notify_one();
     }
 
+    /// Takes an answer to a question that was asked when `known` was known, unless something newer was told meanwhile.
+    pub(crate) fn put_read(&self, known: Option<Timestamp>, devices: Vec<ControllerDevice>, now: Timestamp) {
+        if self.devices().map(|(read, _)| read) == known {
+            self.put_devices(devices, now);
+        }
+    }
+
     pub(crate) fn put_handle(&self, handle: Option<Arc<dyn ControllerHandle>>) {
         lock(&self.view).handle = handle;
         self.bump();

@@ -416,8 +416,9 @@ async fn upkeep(deps: Arc<Deps>, link: Arc<Link>) {
             && let Some(handle) = link.handle()
         {
             tried_at = Some(now);
+            let known = link.devices().map(|(read, _)| read);
             match handle.devices().await {
-                Ok(devices) => link.put_devices(devices, deps.clock.now()),
+                Ok(devices) => link.put_read(known, devices, deps.clock.now()),
                 Err(e) => warn!(controller.id = %link.id, "its cameras could not be read: {e}"),
             }
         }

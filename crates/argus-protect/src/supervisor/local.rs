@@ -215,11 +215,10 @@ async fn read_again(hub: Arc<Hub>) {
     let Some(local) = hub.client.local() else { return };
     let read = tokio::select! {
         () = hub.token.cancelled() => return,
-        read = local.bootstrap() => read,
+        read = hub.read_again(local) => read,
     };
-    match read {
-        Ok(bootstrap) => hub.read_cameras(bootstrap),
-        Err(e) => tracing::debug!(controller.id = %hub.id, "the cameras could not be read again: {e}"),
+    if let Err(e) = read {
+        tracing::debug!(controller.id = %hub.id, "the cameras could not be read again: {e}");
     }
 }
 
