@@ -181,6 +181,12 @@ fn signs_in_elsewhere(a: &ControllerConfig, b: &ControllerConfig) -> bool {
         != (&b.host, b.port, &b.username, &b.password, &b.certificate_sha256)
 }
 
+/// Whether what happened before is nobody's business: nothing was wanted of it while it was off, and of another machine
+/// nothing is known. Else all of that would be told, stored and described now.
+fn is_known_anew(a: &ControllerConfig, b: &ControllerConfig) -> bool {
+    (!a.is_enabled && b.is_enabled) || (&a.host, a.port) != (&b.host, b.port)
+}
+
 impl Database {
     /// Adds a controller.
     ///
@@ -221,6 +227,9 @@ impl Database {
             };
             if signs_in_elsewhere(&before.config, &config) {
                 memory.kept = None;
+            }
+            if is_known_anew(&before.config, &config) {
+                memory.known_until = None;
             }
             let after = StoredController { id, created_at: before.created_at, updated_at: now, config };
             let row = ControllerRow::new(&after, &memory, tx.sealer)?;

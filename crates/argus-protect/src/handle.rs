@@ -41,7 +41,7 @@ impl Handle {
     async fn read_devices(&self) -> Result<Vec<ControllerDevice>, ProtectError> {
         let client = &self.hub.client;
         let by_account = match client.local() {
-            Some(local) => local.bootstrap().await.map(|b| self.hub.read_cameras(b)),
+            Some(local) => self.hub.read_again(local).await,
             None => Err(ProtectError::Unsupported("there is no local account".into())),
         };
         match (by_account, client.official()) {

@@ -159,6 +159,17 @@ impl Hub {
         self.tell_devices();
     }
 
+    /// Reads the cameras of the local interface, unless messages change them meanwhile: those know better.
+    pub(crate) async fn read_again(&self, local: &Local) -> Result<(), ProtectError> {
+        let changes = || self.inventory.read().unwrap_or_else(PoisonError::into_inner).changes();
+        let before = changes();
+        let bootstrap = local.bootstrap().await?;
+        if before == changes() {
+            self.read_cameras(bootstrap);
+        }
+        Ok(())
+    }
+
     /// Every camera.
     pub(crate) fn devices(&self) -> Vec<ControllerDevice> {
         self.inventory.read().unwrap_or_else(PoisonError::into_inner).devices()

@@ -39,6 +39,10 @@ pub(crate) struct Inventory {
     nvr: Value,
     local: Option<BTreeMap<String, Value>>,
     official: Option<BTreeMap<String, Value>>,
+    /// Messages that changed cameras of the local interface.
+    changes: u64,
+    /// Nobody keeps `local` up to date any more.
+    local_is_old: bool,
     /// Cameras that a chime names, or that rang: the integration interface does not tell doorbells.
     rings: BTreeSet<String>,
 }
@@ -52,6 +56,23 @@ impl Inventory {
     pub(crate) fn bootstrap(&mut self, read: Bootstrap) {
         self.nvr = read.nvr;
         self.local = Some(by_id(read.cameras));
+        self.local_is_old = false;
+    }
+
+    /// How often messages changed cameras: a reading that began before the last change may not know of it.
+    pub(crate) fn changes(&self) -> u64 {
+        self.changes
+    }
+
+    /// The local interface is refused until further notice: the other one's cameras count, if there are any. True when
+    /// that is news.
+    pub(crate) fn local_refused(&mut self) -> bool {
+        !std::mem::replace(&mut self.local_is_old, true) && self.official.is_some()
+    }
+
+    /// The local interface's cameras, unless the other one knows better.
+    fn by_account(&self) -> Option<&BTreeMap<String, Value>> {
+        self.local.as_ref().filter(|_| !self.local_is_old || self.official.is_none())
     }
 
     /// Takes over the lists of the integration interface.
@@ -77,7 +98,11 @@ impl Inventory {
                 }
                 news
             }
-            "camera" => self.local.as_mut().is_some_and(|cameras| change(cameras, update)),
+            "camera" => {
+                let news = self.local.as_mut().is_some_and(|cameras| change(cameras, update));
+                self.changes = self.changes.wrapping_add(u64::from(news));
+                news
+            }
             _ => false,
         }
     }
@@ -118,7 +143,7 @@ impl Inventory {
     /// A camera, as the interface tells it that tells more.
     pub(crate) fn camera(&self, id: &str) -> Option<Camera> {
         let mac = text(&self.nvr, "mac");
-        let local = self.local.as_ref().and_then(|c| c.get(id)).and_then(|c| Camera::local(c, mac.as_deref()));
+        let local = self.by_account().and_then(|c| c.get(id)).and_then(|c| Camera::local(c, mac.as_deref()));
         let official = || Camera::official(self.official.as_ref()?.get(id)?, self.rings.contains(id));
         local.or_else(official)
     }
@@ -130,7 +155,7 @@ impl Inventory {
 
     /// Every camera of this controller.
     pub(crate) fn devices(&self) -> Vec<ControllerDevice> {
-        let all = self.local.as_ref().or(self.official.as_ref());
+        let all = self.by_account().or(self.official.as_ref());
         let cameras = all.into_iter().flat_map(BTreeMap::keys).filter_map(|id| self.camera(id));
         cameras.filter(|c| c.is_ours).map(device).collect()
     }
@@ -242,6 +267,28 @@ mod tests {
         assert_eq!(inv.devices().len(), 5);
         let other = Update { model: "unicorn".into(), ..update(Action::Add, "u", json!({})) };
         assert!(!inv.apply(&other));
+    }
+
+    #[test]
+    fn without_the_account_the_other_interface_counts() {
+        let mut inv = Inventory::default();
+        let read = || Bootstrap::read(fixture("private/bootstrap_b.json")).unwrap();
+        inv.bootstrap(read());
+        let by_account = inv.devices();
+        assert!(!inv.local_refused());
+        assert_eq!(inv.devices(), by_account, "better old ones than none");
+        inv.bootstrap(read());
+        inv.official(fixture("integration/cameras.json").as_array().unwrap().clone(), &json!([]));
+        assert_eq!(inv.devices(), by_account);
+        assert!(inv.local_refused() && !inv.local_refused());
+        let devices = inv.devices();
+        assert_ne!(devices, by_account);
+        let offline =
+            json!({"type": "update", "item": {"id": devices[0].id, "modelKey": "camera", "state": "DISCONNECTED"}});
+        assert!(inv.apply_official(&offline));
+        assert_eq!(inv.devices().iter().find(|d| d.id == devices[0].id).map(|d| d.is_online), Some(false));
+        inv.bootstrap(read());
+        assert_eq!(inv.devices(), by_account);
     }
 
     #[test]

@@ -11,6 +11,7 @@ use http::{HeaderMap, HeaderValue, header};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
+use tokio::time::Instant;
 
 use crate::ProtectError;
 use crate::cookie::Cookie;
@@ -68,6 +69,11 @@ pub struct Session {
     tries: AtomicU64,
     /// Held while signing in; what the last try came to.
     gate: tokio::sync::Mutex<Option<ProtectError>>,
+    /// The last refusal and when it was: a password that was refused once is not sent again and again. Another
+    /// configuration makes another of these.
+    refused: Mutex<Option<(Instant, ProtectError)>>,
+    /// The session that was made because of a 403; no other is made for that reason while it stands.
+    made_for_403: AtomicU64,
     /// What this account was allowed to use.
     allowed: Mutex<BTreeSet<&'static str>>,
     /// What it was refused.
@@ -100,6 +106,8 @@ impl Session {
             live: Mutex::new(None),
             tries: AtomicU64::new(0),
             gate: tokio::sync::Mutex::new(None),
+            refused: Mutex::new(None),
+            made_for_403: AtomicU64::new(u64::MAX),
             allowed: Mutex::default(),
             denied: Mutex::default(),
         };
@@ -146,9 +154,14 @@ impl Session {
     pub(crate) async fn call(&self, call: &Call) -> Result<Answer, ProtectError> {
         let mut live = self.live(None).await?;
         let mut answer = self.http.once(&dressed(call, &live)).await?;
-        if self.forgot(&answer) {
+        if self.forgot(&answer, live.generation) {
+            let is_403 = answer.status == 403;
             live = self.live(Some(live.generation)).await?;
+            if is_403 {
+                self.made_for_403.store(live.generation, Ordering::SeqCst);
+            }
             answer = self.http.once(&dressed(call, &live)).await?;
+            self.note_refusal(answer.status);
         }
         self.learn(&answer.headers, live.generation);
         self.judge(answer.what, answer.status)?;
@@ -162,6 +175,7 @@ impl Session {
         if response.status().as_u16() == 401 {
             live = self.live(Some(live.generation)).await?;
             response = self.http.open(&dressed(call, &live)).await?;
+            self.note_refusal(response.status().as_u16());
         }
         self.learn(response.headers(), live.generation);
         self.judge(call.what, response.status().as_u16())?;
@@ -190,17 +204,30 @@ impl Session {
         locked(&self.keep)(None);
     }
 
-    /// Whether an answer means that the session is gone: 401, or 403 for what was allowed before.
-    fn forgot(&self, answer: &Answer) -> bool {
-        answer.status == 401 || (answer.status == 403 && locked(&self.allowed).remove(answer.what))
+    /// Whether an answer means that the session is gone: 401, or 403 for what was allowed before. A session that was made
+    /// for a 403 and gets one too was not the reason.
+    fn forgot(&self, answer: &Answer, generation: u64) -> bool {
+        let may_be_gone =
+            || self.made_for_403.load(Ordering::SeqCst) != generation && locked(&self.allowed).remove(answer.what);
+        answer.status == 401 || (answer.status == 403 && may_be_gone())
+    }
+
+    /// A session that was just made and is not accepted: making another is of no use for a while.
+    fn note_refusal(&self, status: u16) {
+        if status == 401 {
+            *locked(&self.refused) = Some((Instant::now(), not_accepted()));
+        }
+    }
+
+    /// The refusal that still counts.
+    fn refusal(&self) -> Option<ProtectError> {
+        let refused = locked(&self.refused);
+        refused.as_ref().filter(|(at, _)| at.elapsed() < self.http.tuning.error_pause).map(|(_, e)| e.clone())
     }
 
     fn judge(&self, what: &'static str, status: u16) -> Result<(), ProtectError> {
         match status {
-            401 => Err(ProtectError::Unauthorized(
-                "the controller signs the account in and then does not accept the session: restart the controller"
-                    .into(),
-            )),
+            401 => Err(not_accepted()),
             403 => {
                 locked(&self.denied).insert(what);
                 Err(ProtectError::Forbidden(what.into()))
@@ -244,6 +271,9 @@ impl Session {
         if let Some(until) = self.locked_until() {
             return Err(ProtectError::Locked { until });
         }
+        if let Some(refusal) = self.refusal() {
+            return Err(refusal);
+        }
         // A dead cookie would turn a good sign-in into a refusal.
         *locked(&self.live) = None;
         let mut answer = self.attempt(None).await?;
@@ -259,6 +289,10 @@ impl Session {
             self.lockouts.clear(&self.console);
             *locked(&self.live) = Some(live.clone());
         }
+        *locked(&self.refused) = match &result {
+            Err(e @ ProtectError::Unauthorized(_)) => Some((Instant::now(), e.clone())),
+            _ => None,
+        };
         if !matches!(result, Err(ProtectError::Busy { .. })) {
             self.store();
         }
@@ -363,6 +397,12 @@ impl Session {
         };
         keep(serde_json::to_string(&kept).ok().map(Secret::new));
     }
+}
+
+fn not_accepted() -> ProtectError {
+    ProtectError::Unauthorized(
+        "the controller signs the account in and then does not accept the session: restart the controller".into(),
+    )
 }
 
 /// A call with the session's headers.

@@ -41,6 +41,8 @@ pub(crate) struct Standing {
     official: Option<Side>,
     features: ControllerFeatures,
     last_connected_at: Option<Timestamp>,
+    /// Since when the integration interface is up without a break.
+    official_since: Option<Timestamp>,
     pub(crate) version: Option<String>,
 }
 
@@ -51,6 +53,7 @@ impl Standing {
             official: official.then_some(Side::Connecting),
             features,
             last_connected_at: None,
+            official_since: None,
             version: None,
         }
     }
@@ -73,8 +76,16 @@ impl Standing {
         }
         match interface {
             Interface::Local => self.local = Some(side),
-            Interface::Official => self.official = Some(side),
+            Interface::Official => {
+                self.official_since = (side == Side::Up).then(|| self.official_since.unwrap_or(now));
+                self.official = Some(side);
+            }
         }
+    }
+
+    /// Whether the integration interface told everything since then.
+    pub(crate) fn official_covers(&self, from: Timestamp) -> bool {
+        self.official_since.is_some_and(|since| since <= from)
     }
 
     pub(crate) fn state(&self) -> ControllerState {
@@ -128,6 +139,19 @@ mod tests {
         let state = s.state();
         assert_eq!((state.status, state.last_error_kind), (status, kind), "{s:?}");
         assert_eq!(state.last_error.is_some(), kind.is_some());
+    }
+
+    #[test]
+    fn only_an_unbroken_stream_covers() {
+        let mut s = Standing::new(true, true, ControllerFeatures::default());
+        let at = Timestamp::from_millis;
+        s.set(Interface::Official, Side::Up, at(5));
+        s.set(Interface::Official, Side::Up, at(8));
+        assert_eq!([4, 5, 6].map(|ms| s.official_covers(at(ms))), [false, true, true]);
+        s.set(Interface::Official, Side::Down(ProtectError::Timeout("x".into())), at(10));
+        assert!(!s.official_covers(at(11)));
+        s.set(Interface::Official, Side::Up, at(12));
+        assert!(!s.official_covers(at(6)) && s.official_covers(at(13)));
     }
 
     #[test]

@@ -48,7 +48,15 @@ async fn read_asked(hub: Arc<Hub>, mut asked: mpsc::Receiver<String>) {
         };
         match read {
             Ok(sighting) => hub.see(&sighting, Origin::History).await,
-            Err(_) => hub.track(|t, now| t.give_up(&id, now)).await,
+            Err(ProtectError::NotFound(_)) => hub.track(|t, now| t.give_up(&id, now)).await,
+            Err(e) => {
+                tracing::debug!(controller.id = %hub.id, "a detection could not be read: {e}");
+                hub.track(|t, _| {
+                    t.not_read(&id);
+                    Vec::new()
+                })
+                .await;
+            }
         }
     }
 }

@@ -185,6 +185,11 @@ impl Tracker {
         self.removed(id, now)
     }
 
+    /// A detection that was asked for could not be read this time: it may be asked for again.
+    pub fn not_read(&mut self, id: &str) {
+        self.asking.remove(id);
+    }
+
     /// Detections that go on, in the order in which they were heard of.
     #[must_use]
     pub fn open_ids(&self) -> Vec<String> {
@@ -241,9 +246,13 @@ impl Tracker {
             (None, false) => return self.ask(&s.id, origin, out),
         };
         let is_package = s.smart_types.as_ref().is_some_and(|t| t.iter().any(|t| t == "package"));
-        // People and vehicles also come as events; only a package may come as nothing but an object.
-        if family == Family::Other || (s.is_object && !is_package) {
+        if family == Family::Other {
             return self.past.add(&s.id);
+        }
+        // People and vehicles also come as events, perhaps only later and under the same id; only a package may come as
+        // nothing but an object.
+        if s.is_object && !is_package {
+            return;
         }
         let (Some(device), Some(start_ms)) = (&s.device, s.start_ms) else { return self.ask(&s.id, origin, out) };
         let started_at = Timestamp::from_millis(start_ms.saturating_sub(at.offset_ms)).min(at.now);

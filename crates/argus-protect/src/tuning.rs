@@ -47,6 +47,10 @@ pub struct Tuning {
     pub tick: Duration,
     /// How long before the last known moment the history is read from.
     pub history_margin: Duration,
+    /// First wait before a history that could not be read is read again; doubled each time.
+    pub history_retry: Duration,
+    /// How often it is read again before what it would tell is given up.
+    pub history_retries: u32,
     /// How long after its end a recording can be fetched (a key frame each 5 s, and 2.5 s).
     pub clip_ready: Duration,
     /// Waits between tries of a clip.
@@ -89,6 +93,8 @@ impl Default for Tuning {
             open_other: s(600),
             tick: ms(500),
             history_margin: s(60),
+            history_retry: s(60),
+            history_retries: 3,
             clip_ready: ms(7500),
             clip_retries: [1, 2, 4, 8, 15].map(s).to_vec(),
             thumbnail_every: ms(500),
@@ -122,6 +128,7 @@ impl Tuning {
             &mut t.open_motion,
             &mut t.open_other,
             &mut t.tick,
+            &mut t.history_retry,
             &mut t.clip_ready,
             &mut t.thumbnail_every,
             &mut t.thumbnail_within,

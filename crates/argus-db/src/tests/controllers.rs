@@ -85,7 +85,14 @@ on_both! {
         assert_eq!((memory.known_until, memory.last_connected_at), (Some(at(7)), Some(at(8))));
         assert_eq!(memory.choices["65a1"], [DetectionType::Ring]);
         let memory = edit(|c| c.host = "10.0.0.9".into()).await;
-        assert_eq!((memory.kept, memory.known_until), (None, Some(at(7))));
+        assert_eq!((memory.kept, memory.known_until), (None, None), "of another machine nothing is known");
+        // What happened while it was off is not wanted; switching it off changes nothing.
+        t.db.controller_note(home.id, Some(at(7)), Some(at(8))).await.unwrap();
+        assert_eq!(edit(|c| c.is_enabled = false).await.known_until, Some(at(7)));
+        assert_eq!(edit(|c| c.is_enabled = true).await.known_until, None);
+        t.db.controller_note(home.id, Some(at(7)), Some(at(8))).await.unwrap();
+        assert_eq!(edit(|c| c.name = "Hut".into()).await.known_until, Some(at(7)));
+        assert_eq!(edit(|c| c.port = 7443).await.known_until, None);
     }
 
     async fn secrets_are_sealed(t) {

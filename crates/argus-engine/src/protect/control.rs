@@ -206,9 +206,10 @@ impl Engine {
         if known.is_none() {
             self.first_reading(&link).await;
         }
+        let before = link.devices().map(|(read, _)| read);
         match link.ask(|c| async move { c.devices().await }, false).await {
             Ok(devices) => {
-                link.put_devices(devices.clone(), self.deps.clock.now());
+                link.put_read(before, devices.clone(), self.deps.clock.now());
                 Ok(devices)
             }
             // What was read before is better than nothing.

@@ -45,6 +45,17 @@ pub(crate) enum Cut {
     Shutdown,
 }
 
+impl Cut {
+    /// What counts when a second reason comes: a server that stops, or a camera that is deleted, does not wait for what a
+    /// camera that was stopped would.
+    pub(crate) fn then(self, later: Self) -> Self {
+        match (self, later) {
+            (Self::Stopped | Self::Gone, Self::Shutdown | Self::Abandoned) => later,
+            (first, _) => first,
+        }
+    }
+}
+
 /// What is known of a detection.
 #[derive(Clone, Debug)]
 pub(crate) struct Story {
@@ -354,5 +365,24 @@ impl ProtectEvent {
         call: impl FnMut() -> F,
     ) -> Option<T> {
         persist(self.id, &self.gone, &self.link.give_up, what, call).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_wants_less_comes_before_what_came_first() {
+        use Cut::{Abandoned, Gone, Shutdown, Stopped};
+        for (first, later, counts) in [
+            (Stopped, Shutdown, Shutdown),
+            (Gone, Abandoned, Abandoned),
+            (Stopped, Gone, Stopped),
+            (Shutdown, Stopped, Shutdown),
+            (Abandoned, Shutdown, Abandoned),
+        ] {
+            assert_eq!(first.then(later), counts, "{first:?} {later:?}");
+        }
     }
 }

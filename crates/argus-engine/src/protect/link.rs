@@ -212,6 +212,13 @@ impl Link {
         self.upkeep.notify_one();
     }
 
+    /// Takes an answer to a question that was asked when `known` was known, unless something newer was told meanwhile.
+    pub(crate) fn put_read(&self, known: Option<Timestamp>, devices: Vec<ControllerDevice>, now: Timestamp) {
+        if self.devices().map(|(read, _)| read) == known {
+            self.put_devices(devices, now);
+        }
+    }
+
     pub(crate) fn put_handle(&self, handle: Option<Arc<dyn ControllerHandle>>) {
         lock(&self.view).handle = handle;
         self.bump();
@@ -287,11 +294,12 @@ impl Link {
         }
     }
 
-    /// Ends the events of a camera, or all, for a reason.
+    /// Ends the events of a camera, or all, for a reason. One that says that less is wanted takes the place of an earlier
+    /// one that does not.
     pub(crate) fn cut(&self, camera: Option<CameraId>, why: Cut) {
         for running in lock(&self.running).values() {
             if camera.is_none_or(|camera| camera == running.camera) {
-                running.story.send_modify(|story| story.cut = story.cut.or(Some(why)));
+                running.story.send_modify(|story| story.cut = Some(story.cut.map_or(why, |old| old.then(why))));
             }
         }
     }

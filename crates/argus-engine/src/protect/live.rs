@@ -1,4 +1,6 @@
 //! A clip from the camera's live stream, where the controller's recordings may not be asked or cannot be painted over.
+//!
+//! The stream is encrypted, but its certificate is not compared with the controller's pin: `docs/protect.md` says so.
 
 use std::time::Duration;
 

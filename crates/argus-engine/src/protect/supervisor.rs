@@ -260,22 +260,21 @@ impl Supervisor {
                 let id = EventId::new(now.max(told.started_at));
                 let span = Span { started: told.started_at, ended: told.ended_at };
                 self.tracker.made(&told.id, id, kind, span, &rules);
-                let started = told.started_at;
-                let story = self.begin(id, camera, told, kind);
-                self.link.began(story, started);
+                self.begin(id, camera, told, kind);
             }
         }
     }
 
     /// Starts the task of a new event.
-    fn begin(&self, id: EventId, camera: Camera, told: Happening, kind: DetectionType) -> Running {
+    fn begin(&self, id: EventId, camera: Camera, told: Happening, kind: DetectionType) {
         let bare = self.link.running() >= EVENTS;
         if bare {
             warn!(controller.id = %self.link.id, event.id = %id, "more than {EVENTS} events at a time: it gets no pictures");
         }
         let started = told.started_at;
         let (story, follow) = watch::channel(Story { told, kind, is_open: true, cut: None });
-        let running = Running { camera: camera.id, event: id, story };
+        // Before its task runs, which may say that it is stored, or over, at once.
+        self.link.began(Running { camera: camera.id, event: id, story }, started);
         let event = ProtectEvent {
             deps: Arc::clone(&self.deps),
             link: Arc::clone(&self.link),
@@ -289,7 +288,6 @@ impl Supervisor {
             gone: AtomicBool::new(false),
         };
         self.link.events.spawn(event.run());
-        running
     }
 
     /// Goes on with an event that the last run left.
@@ -402,6 +400,7 @@ fn rules(camera: &Camera, active: bool) -> Rules<'_> {
 
 /// Everything that may wait for the database, or for the controller, beside its events.
 async fn upkeep(deps: Arc<Deps>, link: Arc<Link>) {
+    let mut tried_at: Option<Timestamp> = None;
     loop {
         tokio::select! {
             () = link.upkeep.notified() => {}
@@ -409,12 +408,17 @@ async fn upkeep(deps: Arc<Deps>, link: Arc<Link>) {
         }
         note(&deps, &link).await;
         follow::devices(&deps, &link).await;
-        let age = link.devices().map(|(read, _)| deps.clock.now().since(read));
-        if age.is_some_and(|age| age >= DEVICES_EVERY)
+        // A try that failed counts too, and one that is not connected is left alone: each try may be a sign-in.
+        let now = deps.clock.now();
+        let read_at = link.devices().map(|(read, _)| tried_at.map_or(read, |tried| tried.max(read)));
+        if read_at.is_some_and(|at| now.since(at) >= DEVICES_EVERY)
+            && link.connected_since().is_some()
             && let Some(handle) = link.handle()
         {
+            tried_at = Some(now);
+            let known = link.devices().map(|(read, _)| read);
             match handle.devices().await {
-                Ok(devices) => link.put_devices(devices, deps.clock.now()),
+                Ok(devices) => link.put_read(known, devices, deps.clock.now()),
                 Err(e) => warn!(controller.id = %link.id, "its cameras could not be read: {e}"),
             }
         }

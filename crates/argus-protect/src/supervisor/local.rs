@@ -1,15 +1,17 @@
 //! Follows the local update stream.
 
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 use argus_core::Timestamp;
 use tokio::time::{Instant, interval_at};
+use tokio_util::sync::CancellationToken;
 
 use crate::ProtectError;
 use crate::backoff::Backoff;
 use crate::frame::{Action, Update};
 use crate::hub::Hub;
-use crate::local::{Local, Updates};
+use crate::local::{History, Local, Updates};
 use crate::state::{Interface, Side};
 use crate::tracker::{Origin, Tracker};
 use crate::wire::Sighting;
@@ -50,7 +52,9 @@ pub(crate) async fn run(hub: Arc<Hub>, known_until: Option<Timestamp>) {
     let Some(local) = hub.client.local() else { return };
     let mut backoff = Backoff::new(hub.tuning.backoff_first, hub.tuning.backoff_longest);
     let mut place: Option<String> = None;
+    // What came after `known` is still to be accounted for.
     let mut known = known_until;
+    let mut owing = false;
     let mut had_good = false;
     loop {
         let resumed = place.is_some();
@@ -62,12 +66,29 @@ pub(crate) async fn run(hub: Arc<Hub>, known_until: Option<Timestamp>) {
             Ok(mut updates) => {
                 had_good = true;
                 hub.stand(Interface::Local, Side::Up);
-                if let Some(from) = known {
-                    hub.tasks.spawn(fill(Arc::clone(&hub), from, hub.now(), !resumed));
-                }
+                let opened = hub.now();
+                owing |= known.is_some() && !resumed;
+                let task = known.map(|from| {
+                    let stop = hub.token.child_token();
+                    let filled = fill(Arc::clone(&hub), from, opened, owing, stop.clone());
+                    (stop.drop_guard(), hub.tasks.spawn(filled))
+                });
+                known.get_or_insert(opened);
                 let ended = follow(&hub, &mut updates, &mut place).await;
-                // A stream that died in silence told its last long before.
-                known = Some(hub.now().minus(updates.socket.silence()));
+                let is_settled = match task {
+                    Some((stop, filled)) => {
+                        drop(stop);
+                        filled.await.unwrap_or(false)
+                    }
+                    None => true,
+                };
+                // What could not be filled, and what a stream that ended at once may have kept to itself, is filled the
+                // next time.
+                if is_settled && !ended.as_ref().is_some_and(|ended| ended.at_once) {
+                    // A stream that died in silence told its last long before.
+                    known = Some(hub.now().minus(updates.socket.silence()));
+                    owing = false;
+                }
                 if updates.socket.age() >= hub.tuning.good_after {
                     backoff.reset();
                 }
@@ -86,6 +107,9 @@ pub(crate) async fn run(hub: Arc<Hub>, known_until: Option<Timestamp>) {
         if lasting && let Some((from, until)) = hub.take_owed() {
             hub.track(Tracker::close_open).await;
             hub.gap(from, until, format!("the local interface, which has a history, cannot be used: {failure}")).await;
+        }
+        if lasting && hub.inventory.write().unwrap_or_else(PoisonError::into_inner).local_refused() {
+            hub.tell_devices();
         }
         let wait = hub.failed(Interface::Local, failure, backoff.next(), lasting);
         if !hub.rest(wait).await {
@@ -191,49 +215,74 @@ async fn read_again(hub: Arc<Hub>) {
     let Some(local) = hub.client.local() else { return };
     let read = tokio::select! {
         () = hub.token.cancelled() => return,
-        read = local.bootstrap() => read,
+        read = hub.read_again(local) => read,
     };
-    match read {
-        Ok(bootstrap) => hub.read_cameras(bootstrap),
-        Err(e) => tracing::debug!(controller.id = %hub.id, "the cameras could not be read again: {e}"),
+    if let Err(e) = read {
+        tracing::debug!(controller.id = %hub.id, "the cameras could not be read again: {e}");
     }
 }
 
+/// Longest wait before a history is read again.
+const RETRY_LONGEST: Duration = Duration::from_secs(300);
+
 /// Fetches what happened while nobody listened. `matters` says that the stream did not go on where it ended, so that what
-/// cannot be fetched is missed.
-async fn fill(hub: Arc<Hub>, from: Timestamp, until: Timestamp, matters: bool) {
-    let Some(local) = hub.client.local() else { return };
+/// cannot be fetched is missed. True when the span is accounted for: told, or put down as missed.
+async fn fill(hub: Arc<Hub>, from: Timestamp, until: Timestamp, matters: bool, stop: CancellationToken) -> bool {
+    let Some(local) = hub.client.local() else { return false };
+    // Asked now: later it may have been lost and found again.
+    let is_covered = hub.standing(|s| s.official_covers(from));
     let clock = hub.client.clock();
     let start = from.minus(hub.tuning.history_margin);
     let before = hub.open_ids().await;
-    let history = tokio::select! {
-        () = hub.token.cancelled() => return,
-        history = local.history(clock.theirs(start), clock.theirs(until).saturating_add(1000)) => history,
+    let mut wait = hub.tuning.history_retry;
+    let mut left = hub.tuning.history_retries;
+    let failure = loop {
+        let history = tokio::select! {
+            () = stop.cancelled() => return false,
+            history = local.history(clock.theirs(start), clock.theirs(until).saturating_add(1000)) => history,
+        };
+        let e = match history {
+            Ok(history) => {
+                told(&hub, history, before, from, until).await;
+                return true;
+            }
+            Err(e) => e,
+        };
+        if left == 0 || e.is_lasting() || matches!(e, ProtectError::NotFound(_)) {
+            break e;
+        }
+        left = left.saturating_sub(1);
+        tracing::debug!(controller.id = %hub.id, "the history could not be read yet: {e}");
+        tokio::select! {
+            () = stop.cancelled() => return false,
+            () = tokio::time::sleep(wait) => {}
+        }
+        wait = wait.saturating_mul(2).min(RETRY_LONGEST);
     };
-    match history {
-        Ok(history) => {
-            hub.take_owed();
-            let last = history.events.iter().filter_map(|s| s.start_ms).max();
-            for sighting in &history.events {
-                hub.see(sighting, Origin::History).await;
-            }
-            if history.cut {
-                let from = last.map_or(from, |ms| clock.ours(ms));
-                hub.gap(from, until, "more happened than the controller's history gives at once".into()).await;
-            }
-            // What began before and ended meanwhile is not in that span.
-            let seen: std::collections::HashSet<&str> = history.events.iter().map(|s| s.id.as_str()).collect();
-            for id in before.into_iter().filter(|id| !seen.contains(id.as_str())) {
-                hub.ask(id);
-            }
+    let gap = hub.take_owed().or((matters && !is_covered).then_some((from, until)));
+    match gap {
+        Some((from, until)) => {
+            hub.gap(from, until, format!("the controller's history cannot be read: {failure}")).await;
         }
-        Err(e) => {
-            let alone = !hub.standing(|s| s.is_up(Interface::Official));
-            let gap = hub.take_owed().or((matters && alone).then_some((from, until)));
-            if let Some((from, until)) = gap {
-                return hub.gap(from, until, format!("the controller's history cannot be read: {e}")).await;
-            }
-            tracing::debug!(controller.id = %hub.id, "the history could not be read: {e}");
-        }
+        None => tracing::debug!(controller.id = %hub.id, "the history could not be read: {failure}"),
+    }
+    true
+}
+
+/// Tells what the history has of a span. `before` are the detections that went on when it began.
+async fn told(hub: &Hub, history: History, before: Vec<String>, from: Timestamp, until: Timestamp) {
+    hub.take_owed();
+    let last = history.events.iter().filter_map(|s| s.start_ms).max();
+    for sighting in &history.events {
+        hub.see(sighting, Origin::History).await;
+    }
+    if history.cut {
+        let from = last.map_or(from, |ms| hub.client.clock().ours(ms));
+        hub.gap(from, until, "more happened than the controller's history gives at once".into()).await;
+    }
+    // What began before and ended meanwhile is not in that span.
+    let seen: std::collections::HashSet<&str> = history.events.iter().map(|s| s.id.as_str()).collect();
+    for id in before.into_iter().filter(|id| !seen.contains(id.as_str())) {
+        hub.ask(id);
     }
 }

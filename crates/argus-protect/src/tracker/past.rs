@@ -36,6 +36,13 @@ impl Past {
             self.order.pop_front().map(|old| self.all.remove(&old));
         }
     }
+
+    pub(super) fn remove(&mut self, id: &str) {
+        let hash = hash(id);
+        if self.all.remove(&hash) {
+            self.order.retain(|old| *old != hash);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -49,5 +56,8 @@ mod tests {
             past.add(id);
         }
         assert_eq!(["a", "b", "c", "d"].map(|id| past.has(id)), [false, true, true, true]);
+        past.remove("c");
+        past.add("e");
+        assert_eq!(["b", "c", "d", "e"].map(|id| past.has(id)), [true, false, true, true]);
     }
 }

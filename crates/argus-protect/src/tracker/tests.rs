@@ -44,6 +44,30 @@ fn a_recorded_doorbell_press_is_one_ring() {
 }
 
 #[test]
+fn an_object_before_its_event_hides_it_not() {
+    let mut t = tracker();
+    let object = Sighting::object(&json!({"id": "o", "smartDetectType": "person", "cameraId": "c"}), "o").unwrap();
+    let add = event(json!({
+        "id": object.id.clone(), "type": "smartDetectZone", "start": T0, "device": "c", "smartDetectTypes": ["person"]
+    }));
+    assert_eq!(told(t.see(&object, Origin::Local, at(100))), []);
+    assert_eq!(told(t.see(&add, Origin::Local, at(200))), [(Began, Person, "person".into())]);
+}
+
+#[test]
+fn what_could_not_be_read_now_is_asked_for_again() {
+    let mut t = tracker();
+    let stray = event(json!({"id": "s", "end": T0 + 5}));
+    let ask = [Output::Ask("s".into())];
+    assert_eq!(t.see(&stray, Origin::Local, at(0)), ask);
+    assert_eq!(t.see(&stray, Origin::Local, at(10)), []);
+    t.not_read("s");
+    assert_eq!(t.see(&stray, Origin::Local, at(20)), ask);
+    t.give_up("s", at(30).now);
+    assert_eq!(t.see(&stray, Origin::Local, at(40)), []);
+}
+
+#[test]
 fn born_closed_package_emits_once() {
     let mut t = tracker();
     let closed = event(

@@ -53,6 +53,7 @@ pub(crate) fn quick() -> Tuning {
         backoff_longest: Duration::from_millis(300),
         retry_first: Duration::from_millis(20),
         retry_longest: Duration::from_millis(100),
+        history_retry: Duration::from_millis(100),
         types_wait: Duration::from_millis(600),
         tick: Duration::from_millis(30),
         clip_ready: Duration::from_millis(400),

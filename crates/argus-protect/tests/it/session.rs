@@ -72,8 +72,15 @@ async fn wrong_passwords_and_cloud_accounts_are_told() {
     let state = open.state(|s| s.status == ControllerStatus::Error).await;
     assert_eq!(state.last_error_kind, Some(ControllerFault::Unauthorized));
     assert!(state.last_error.unwrap().contains("password"));
+    // Whoever asks meanwhile gets the same answer, and the controller is left alone.
+    rig.sim.clear_requests();
+    for _ in 0..3 {
+        let e = open.handle.devices().await.unwrap_err();
+        assert!(e.to_string().contains("password"), "{e}");
+    }
+    assert_eq!(rig.sim.requests().len(), 0);
     open.stop().await;
-    assert_eq!(rig.sign_ins(), 1);
+    assert_eq!(rig.sign_ins(), 0);
 
     config.username = Some("cloud".into());
     config.password = Some(Secret::new("staple"));
@@ -194,6 +201,26 @@ async fn a_refused_session_is_renewed_once() {
     let open = rig.open(With::Account);
     let state = open.state(|s| s.status == ControllerStatus::Error).await;
     assert_eq!(state.last_error_kind, Some(ControllerFault::Unauthorized));
+    assert_eq!(rig.sign_ins(), 2);
+    for _ in 0..3 {
+        open.handle.devices().await.unwrap_err();
+    }
+    assert_eq!(rig.sign_ins(), 2);
+    open.stop().await;
+}
+
+#[tokio::test]
+async fn a_403_for_what_was_allowed_renews_a_session_once() {
+    let rig = Rig::new(Options::default()).await;
+    let open = rig.connected(With::Account).await;
+    let camera = rig.sim.cameras().remove(0);
+    for n in 0..3 {
+        open.handle.snapshot(&camera, Some(320)).await.unwrap();
+        rig.sim.fault(Fault::on("*/snapshot", When::First(1), What::Answer(403, Body::Empty)));
+        let asked = open.handle.snapshot(&camera, Some(320)).await;
+        assert_eq!(asked.is_ok(), n == 0, "{n}");
+        rig.sim.clear_faults();
+    }
     assert_eq!(rig.sign_ins(), 2);
     open.stop().await;
 }

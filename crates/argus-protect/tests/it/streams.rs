@@ -303,6 +303,14 @@ async fn what_cannot_be_fetched_is_a_gap() {
     open.ended(&missed).await;
     assert_eq!(open.gaps(), []);
     open.stop().await;
+    // Even when reading it takes more than one try.
+    let many = When::First(6);
+    rig.sim.fault(Fault::on("/proxy/protect/api/events", many, What::Answer(502, argus_protect_sim::Body::Empty)));
+    let open = rig.open_with(rig.config(With::Account), None, Some(now().minus(Duration::from_secs(5))));
+    open.ended(&missed).await;
+    assert_eq!(open.gaps(), []);
+    open.stop().await;
+    rig.sim.clear_faults();
     // Unless it may not read it.
     rig.sim.fault(Fault::on(
         "/proxy/protect/api/events",
