@@ -210,6 +210,25 @@ async fn accept_then_close_backs_off() {
 }
 
 #[tokio::test]
+async fn what_happens_between_streams_that_end_at_once_is_told() {
+    let tuning = Tuning { history_margin: Duration::from_millis(100), ..quick() };
+    let rig = Rig::tuned(Options::default(), tuning).await;
+    let bell = rig.sim.doorbells().remove(0);
+    rig.sim.fault(Fault::on(UPDATES, When::Always, What::Stream(0, Order::Close(1001, String::new()))));
+    let busy = What::Answer(502, argus_protect_sim::Body::Empty);
+    rig.sim.fault(Fault::on("/proxy/protect/api/events", When::Always, busy));
+    let open = rig.open(With::Account);
+    until("some tries", || rig.sim.count_of("GET", UPDATES) >= 4).await;
+    let ring = rig.sim.ring(&bell);
+    let so_far = rig.sim.count_of("GET", UPDATES);
+    until("more tries", || rig.sim.count_of("GET", UPDATES) >= so_far + 4).await;
+    rig.sim.clear_faults();
+    open.ended(&ring).await;
+    assert_eq!(open.gaps(), []);
+    open.stop().await;
+}
+
+#[tokio::test]
 async fn silent_stream_detected_within_300s() {
     let tuning = Tuning {
         ping_every: Duration::from_millis(150),
