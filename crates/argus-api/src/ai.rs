@@ -11,6 +11,8 @@ mod sent;
 pub(crate) mod usage;
 mod view;
 
+pub(crate) use request::READ_ONLY;
+
 pub use capabilities::CapabilitiesView;
 pub use describe::{DescriptionView, TokensView};
 pub use egress::{EgressDays, EgressView};

@@ -1,9 +1,11 @@
 //! Who calls, and whether they may: API keys and users. The permission that a route needs is a type in its handler's
 //! signature.
 
+use std::cell::Cell;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
+use std::rc::Rc;
 
 use actix_web::dev::Payload;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -325,7 +327,9 @@ fn admit(req: &HttpRequest, key: &ApiKey) -> Result<(), ApiError> {
     let shared = shared(req);
     let wall = shared.state.clock.now();
     let standing = shared.limiter.admit(key.id, key.rate_limit_per_minute, shared.begun.elapsed(), wall);
-    req.extensions_mut().insert(Rated(standing));
+    if let Some(rated) = req.extensions().get::<Rated>() {
+        rated.0.set(Some(standing));
+    }
     if !standing.admitted {
         return Err(ApiError::RateLimited { limit: standing.limit, retry_after_s: standing.retry_after_s });
     }
@@ -333,19 +337,21 @@ fn admit(req: &HttpRequest, key: &ApiKey) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// Where the caller's key stands, in the request's extensions until the answer leaves.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Rated(Standing);
+/// Where the caller's key stands, once one was admitted or refused: in the request's extensions, and with what outlives
+/// the request when a handler panics.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Rated(Rc<Cell<Option<Standing>>>);
 
 impl Rated {
-    /// Adds the three headers.
+    /// Adds the three headers, when the caller has a key.
     pub(crate) fn write(&self, headers: &mut HeaderMap) {
+        let Some(standing) = self.0.get() else { return };
         let mut set = |name: &'static str, value: i64| {
             headers.insert(HeaderName::from_static(name), HeaderValue::from(value));
         };
-        set("x-ratelimit-limit", self.0.limit.into());
-        set("x-ratelimit-remaining", self.0.remaining.into());
-        set("x-ratelimit-reset", self.0.reset_s);
+        set("x-ratelimit-limit", standing.limit.into());
+        set("x-ratelimit-remaining", standing.remaining.into());
+        set("x-ratelimit-reset", standing.reset_s);
     }
 }
 

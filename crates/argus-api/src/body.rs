@@ -126,9 +126,14 @@ impl Body {
 
     /// The bytes of a body of the right size; `None` when there are none.
     async fn bytes(mut self) -> Result<Option<BytesMut>, ApiError> {
-        let late = || ApiError::Malformed("the body did not arrive in time".into());
+        let is_large = self.length.is_some_and(|n| n > self.limit);
+        let limit = self.limit;
         let read = tokio::time::timeout(self.deadline, self.collect()).await;
-        let bytes = read.map_err(|_elapsed| late())??;
+        let bytes = read.map_err(|_elapsed| match is_large {
+            // That was known before anything came.
+            true => ApiError::TooLarge { limit },
+            false => ApiError::Malformed("the body did not arrive in time".into()),
+        })??;
         Ok(if bytes.is_empty() { None } else { Some(bytes) })
     }
 
@@ -400,6 +405,16 @@ impl<T> Patch<T> {
             Self::Absent => Patch::Absent,
             Self::Null => Patch::Null,
             Self::Value(value) => Patch::Value(f(value)),
+        }
+    }
+}
+
+impl Patch<String> {
+    /// A text without a character says the same as null: a form sends an emptied field so.
+    pub(crate) fn or_cleared(self) -> Self {
+        match self {
+            Self::Value(text) if text.is_empty() => Self::Null,
+            other => other,
         }
     }
 }

@@ -23,7 +23,7 @@ use crate::paths;
 use crate::query::Query;
 use crate::state::Shared;
 
-pub(crate) use request::{CameraCreate, CameraTest, CameraUpdate};
+pub(crate) use request::{CameraCreate, CameraTest, CameraUpdate, READ_ONLY};
 pub use view::{CameraSwitch, CameraView};
 
 const WHAT: &str = "camera";

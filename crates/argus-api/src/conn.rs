@@ -21,6 +21,7 @@ use tokio::time::{Sleep, sleep, timeout};
 use tokio_rustls::server::TlsStream;
 
 use crate::error::ErrorBody;
+use crate::headers;
 use crate::request_id;
 
 /// Beyond the limit of the first request, which is kept above and answered with a 408.
@@ -206,7 +207,7 @@ impl AsyncWrite for Conn {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         if this.farewell.is_none() && !this.link.is_busy() {
-            this.farewell = bare(buf).map(Farewell::new);
+            this.farewell = bare(buf).map(|status| Farewell::new(status, this.link.is_tls()));
         }
         let done = if this.farewell.is_some() {
             this.poll_farewell(cx).map_ok(|()| buf.len())
@@ -270,7 +271,8 @@ fn bare(buf: &[u8]) -> Option<StatusCode> {
 }
 
 impl Farewell {
-    fn new(status: StatusCode) -> Self {
+    /// `is_tls`: how the connection came, as an answer says by a header.
+    fn new(status: StatusCode, is_tls: bool) -> Self {
         let detail = match status {
             StatusCode::BAD_REQUEST => "The request is not HTTP as it should be",
             StatusCode::REQUEST_TIMEOUT => "The request did not arrive in time",
@@ -281,12 +283,16 @@ impl Farewell {
         let body = serde_json::to_string(&body).unwrap_or_default();
         let id = uuid::Uuid::now_v7();
         tracing::debug!(request.id = %id, http.status = status.as_u16(), "what came is no request");
+        let hsts = if is_tls { format!("strict-transport-security: {}\r\n", headers::HSTS) } else { String::new() };
         let text = format!(
             "HTTP/1.1 {} {}\r\ncontent-type: application/json\r\ncontent-length: {}\r\ncache-control: no-store\r\n\
-             x-content-type-options: nosniff\r\n{}: {id}\r\nconnection: close\r\n\r\n{body}",
+             x-content-type-options: nosniff\r\ncontent-security-policy: {}\r\nreferrer-policy: no-referrer\r\n\
+             x-frame-options: DENY\r\n{}{}: {id}\r\nconnection: close\r\n\r\n{body}",
             status.as_u16(),
             status.canonical_reason().unwrap_or_default(),
             body.len(),
+            headers::NO_PAGE,
+            hsts,
             request_id::HEADER,
         );
         Self { bytes: text.into(), sent: 0 }
@@ -346,10 +352,13 @@ mod tests {
 
     #[test]
     fn a_farewell_is_an_error_in_the_one_shape() {
-        let farewell = Farewell::new(StatusCode::BAD_REQUEST);
+        let farewell = Farewell::new(StatusCode::BAD_REQUEST, true);
         let text = std::str::from_utf8(&farewell.bytes).unwrap();
         let (head, body) = text.split_once("\r\n\r\n").unwrap();
         assert!(head.contains(&format!("content-length: {}", body.len())) && head.contains("x-request-id: "), "{head}");
+        for name in ["content-security-policy", "referrer-policy", "x-frame-options", "strict-transport-security"] {
+            assert!(head.contains(&format!("\r\n{name}: ")), "{name}: {head}");
+        }
         let body: serde_json::Value = serde_json::from_str(body).unwrap();
         assert_eq!(body["status_code"], 400);
         assert_eq!(bare(&farewell.bytes), None);

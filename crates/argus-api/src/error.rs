@@ -60,7 +60,7 @@ pub enum ApiError {
         size: u64,
     },
     /// Values break rules.
-    #[error("{}", faults_text(.0))]
+    #[error("{}", faults_text(&.0.0))]
     Invalid(#[from] Faults),
     /// The path speaks WebSocket only.
     #[error("this path needs a WebSocket upgrade")]
@@ -184,14 +184,15 @@ impl ApiError {
     #[must_use]
     pub fn body(&self) -> ErrorBody {
         let status = self.status_code();
-        let detail = match status {
-            StatusCode::INTERNAL_SERVER_ERROR => "Internal server error".to_owned(),
-            _ => sentence(&self.to_string()),
-        };
+        // Whoever found the faults, they are told alike.
         let faults = match self {
             Self::Invalid(faults) | Self::Control(ControlError::Invalid(faults)) => Some(faults.0.as_slice()),
             Self::Db(DbError::Invalid(fault)) => Some(std::slice::from_ref(fault)),
             _ => None,
+        };
+        let detail = match status {
+            StatusCode::INTERNAL_SERVER_ERROR => "Internal server error".to_owned(),
+            _ => sentence(&faults.map_or_else(|| self.to_string(), |faults| faults_text(faults).into_owned())),
         };
         let error = |i: &Invalid| FieldError { field: i.field.clone(), message: i.reason.clone() };
         let errors = faults.map(|faults| faults.iter().map(error).collect());
@@ -272,8 +273,8 @@ fn sentence(message: &str) -> String {
     rest.next().map(|first| first.to_uppercase().chain(rest).collect()).unwrap_or_default()
 }
 
-fn faults_text(faults: &Faults) -> Cow<'static, str> {
-    match faults.0.as_slice() {
+fn faults_text(faults: &[Invalid]) -> Cow<'static, str> {
+    match faults {
         [] => "a value is not valid".into(),
         [one] if one.field.is_empty() => format!("the request {}", one.reason).into(),
         [one] => format!("the value of {} is not valid: {}", one.field, one.reason).into(),
@@ -311,6 +312,7 @@ mod tests {
             let body = e.body();
             assert_eq!(body.status_code, 422);
             assert_eq!(body.errors.unwrap()[0].field, "name");
+            assert_eq!(body.detail, "The value of name is not valid: must not be empty");
         }
     }
 }

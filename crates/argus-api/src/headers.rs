@@ -11,9 +11,9 @@ use crate::state::shared;
 /// Pages take everything from here and are shown in no frame.
 const PAGE: &str = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'";
 /// What is no page loads nothing, should a browser take it for one.
-const NO_PAGE: &str = "default-src 'none'; frame-ancestors 'none'";
+pub(crate) const NO_PAGE: &str = "default-src 'none'; frame-ancestors 'none'";
 /// A year, for this host alone (RFC 6797).
-const HSTS: &str = "max-age=31536000";
+pub(crate) const HSTS: &str = "max-age=31536000";
 /// What pages of allowed origins may read beside the body.
 const EXPOSED: &str = "Accept-Ranges, Content-Disposition, Content-Range, ETag, Location, Retry-After, X-Captured-At, \
     X-RateLimit-Limit, X-RateLimit-Remaining, X-RateLimit-Reset, X-Request-Id";
@@ -25,6 +25,11 @@ const REMEMBERED: &str = "600";
 
 /// Adds what protects the answer; what a handler has set stays.
 pub(crate) fn protect(req: &HttpRequest, headers: &mut HeaderMap) {
+    always(headers, peer::is_tls(req));
+}
+
+/// The same where the request is not known any more.
+pub(crate) fn always(headers: &mut HeaderMap, is_tls: bool) {
     let is_page = headers.get(header::CONTENT_TYPE).is_some_and(|v| v.as_bytes().starts_with(b"text/html"));
     let mut set = |name: HeaderName, value: &'static str| {
         if !headers.contains_key(&name) {
@@ -34,7 +39,7 @@ pub(crate) fn protect(req: &HttpRequest, headers: &mut HeaderMap) {
     set(header::CONTENT_SECURITY_POLICY, if is_page { PAGE } else { NO_PAGE });
     set(header::REFERRER_POLICY, "no-referrer");
     set(header::X_FRAME_OPTIONS, "DENY");
-    if peer::is_tls(req) {
+    if is_tls {
         set(header::STRICT_TRANSPORT_SECURITY, HSTS);
     }
 }

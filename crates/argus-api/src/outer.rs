@@ -20,6 +20,7 @@ use crate::conn::{Held, Link};
 use crate::error::{ApiError, ErrorBody};
 use crate::headers;
 use crate::metrics::NO_ROUTE;
+use crate::peer;
 use crate::request_id::{self, RequestId};
 use crate::routes::RoutePath;
 use crate::state::Shared;
@@ -31,6 +32,8 @@ pub(crate) async fn outer<B: MessageBody + 'static>(
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let id = RequestId::of(req.headers());
     let busy = req.conn_data::<Link>().map(Link::enter);
+    let (rated, is_tls) = (Rated::default(), peer::is_tls(req.request()));
+    req.extensions_mut().insert(rated.clone());
     let (method, path, begun) = (req.method().clone(), req.path().to_owned(), Instant::now());
     let shared = req.app_data::<Data<Shared>>().cloned();
     let told = |route: &'static str, status: u16| {
@@ -72,7 +75,7 @@ pub(crate) async fn outer<B: MessageBody + 'static>(
     // Which route it was is gone with the request.
     told(NO_ROUTE, 500);
     // The request is gone with the panic, so actix itself answers, with what this error says.
-    Err(Lost { id, failure }.into())
+    Err(Lost { id, failure, is_tls, rated }.into())
 }
 
 /// A failure that took its request along.
@@ -81,6 +84,8 @@ pub(crate) async fn outer<B: MessageBody + 'static>(
 struct Lost {
     id: RequestId,
     failure: ApiError,
+    is_tls: bool,
+    rated: Rated,
 }
 
 impl ResponseError for Lost {
@@ -91,6 +96,8 @@ impl ResponseError for Lost {
     fn error_response(&self) -> HttpResponse {
         let mut answer = self.failure.error_response();
         common_headers(answer.headers_mut(), &self.id);
+        headers::always(answer.headers_mut(), self.is_tls);
+        self.rated.write(answer.headers_mut());
         answer
     }
 }

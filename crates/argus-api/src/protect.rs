@@ -24,6 +24,7 @@ use crate::query::{Query, percent_decode};
 use crate::state::Shared;
 
 use request::{ControllerCameraUpdate, ControllerCreate, ControllerTest, ControllerUpdate};
+pub(crate) use request::{READ_ONLY, READ_ONLY_OF_CAMERA};
 pub use view::{ControllerCameraView, ControllerView};
 
 const WHAT: &str = "controller";

@@ -27,7 +27,8 @@ const WHAT: &str = "user";
 const TEMPORARY: Duration = Duration::from_secs(72 * 3600);
 
 /// Fields that answers have and requests cannot set; a PUT may repeat them.
-const READ_ONLY: [&str; 6] = ["id", "username", "must_change_password", "created_at", "updated_at", "last_login"];
+pub(crate) const READ_ONLY: [&str; 6] =
+    ["id", "username", "must_change_password", "created_at", "updated_at", "last_login"];
 
 text_fields!(Role);
 

@@ -104,9 +104,19 @@ impl FromStr for Timestamp {
         if !text.is_ascii() || text.contains(['[', ',']) || !text.contains(['T', 't']) {
             return Err(bad());
         }
-        let t: jiff::Timestamp = text.parse().map_err(|_ignored: jiff::Error| bad())?;
+        let t: jiff::Timestamp = match text.parse() {
+            Ok(t) => t,
+            // The calendar ends a day before the year 9999 does, whose end people write for "never".
+            Err(_) if text.starts_with("9999-12-3") && is_last_days(text) => jiff::Timestamp::MAX,
+            Err(_) => return Err(bad()),
+        };
         Ok(Self::from_millis(t.as_millisecond()))
     }
+}
+
+/// Whether this is a well written time of the last days that can be written: as it would be one a year earlier.
+fn is_last_days(text: &str) -> bool {
+    text.strip_prefix("9999").is_some_and(|rest| format!("9998{rest}").parse::<jiff::Timestamp>().is_ok())
 }
 
 impl Serialize for Timestamp {
@@ -185,6 +195,9 @@ mod tests {
         check("2025-12-23T10:30:00Z", Some("2025-12-23T10:30:00.000Z"));
         check("2025-12-23T11:30:00.12399+01:00", Some("2025-12-23T10:30:00.123Z"));
         check("2025-12-23t10:30:00z", Some("2025-12-23T10:30:00.000Z"));
+        check("9999-12-31T23:59:59Z", Some("9999-12-30T22:00:00.000Z"));
+        check("9999-12-31T23:59:59", None);
+        check("9999-12-32T23:59:59Z", None);
         check("2025-12-23T10:30:00", None);
         check("2025-12-23 10:30:00Z", None);
         check("2025-12-23", None);

@@ -13,7 +13,7 @@ use crate::body::{Faulty, Given, Patch, text_fields};
 text_fields!(ProviderKind);
 
 /// Fields that answers have and requests cannot set; a PUT may repeat them.
-const READ_ONLY: [&str; 6] = ["id", "created_at", "updated_at", "has_key", "capabilities", "health"];
+pub(crate) const READ_ONLY: [&str; 6] = ["id", "created_at", "updated_at", "has_key", "capabilities", "health"];
 
 /// Leaves out what cannot be set.
 pub(crate) fn without_read_only(mut body: Json) -> Json {

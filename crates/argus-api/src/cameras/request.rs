@@ -19,7 +19,7 @@ use crate::body::{Faulty, Given, Patch, text_fields};
 text_fields!(SourceType, RtspTransport, Sensitivity, AnalysisMode, ZoneKind, Day, TimeOfDay);
 
 /// Fields that answers have and requests cannot set; a PUT may repeat them.
-const READ_ONLY: [&str; 16] = [
+pub(crate) const READ_ONLY: [&str; 16] = [
     "id",
     "created_at",
     "updated_at",
@@ -52,11 +52,11 @@ pub(crate) fn without_read_only(mut body: Json) -> Json {
 pub(crate) struct TestPatternBody {
     /// Pixels, even; 640 when absent.
     #[deserr(default)]
-    #[schema(value_type = u32, minimum = 160, maximum = 1920, required = false)]
+    #[schema(value_type = u32, minimum = 160, maximum = 1920, multiple_of = 2, required = false)]
     width: Given<i64>,
     /// Pixels, even; 360 when absent.
     #[deserr(default)]
-    #[schema(value_type = u32, minimum = 120, maximum = 1080, required = false)]
+    #[schema(value_type = u32, minimum = 120, maximum = 1080, multiple_of = 2, required = false)]
     height: Given<i64>,
     /// Seconds; 12 when absent.
     #[deserr(default)]
@@ -364,8 +364,8 @@ impl CameraUpdate {
     fn put_source(self, fields: &mut CameraFields) {
         let trimmed = |text: String| text.trim().to_owned();
         self.rtsp_url.put(&mut fields.rtsp_url);
-        self.username.map(trimmed).put(&mut fields.username);
-        self.password.map(Secret::new).put(&mut fields.password);
+        self.username.map(trimmed).or_cleared().put(&mut fields.username);
+        self.password.or_cleared().map(Secret::new).put(&mut fields.password);
         self.rtsp_transport.put(&mut fields.rtsp_transport);
         self.device_index.put(&mut fields.device_index);
         self.file_path.put(&mut fields.file_path);
@@ -390,7 +390,7 @@ impl CameraUpdate {
         self.post_roll_s.put(&mut fields.post_roll_s);
         self.max_event_s.put(&mut fields.max_event_s);
         self.analysis_mode.put(&mut fields.analysis_mode);
-        self.prompt_override.put(&mut fields.prompt_override);
+        self.prompt_override.or_cleared().put(&mut fields.prompt_override);
         if let Some(zones) = self.detection_zones.0 {
             fields.detection_zones = zones.into_iter().map(Zone::from).collect();
         }

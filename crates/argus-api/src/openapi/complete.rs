@@ -26,6 +26,7 @@ impl Place<'_> {
 /// Completes every operation, and adds the parts that they share.
 pub(super) fn complete(api: &mut OpenApi) {
     requests::close(api);
+    requests::repeatable(api);
     let components = api.components.get_or_insert_default();
     components.schemas.values_mut().for_each(requests::mend_defaults);
     components.security_schemes.extend(security::schemes());

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 use utoipa::openapi::path::Operation;
-use utoipa::openapi::schema::{AdditionalProperties, SchemaType};
+use utoipa::openapi::schema::{AdditionalProperties, ObjectBuilder, SchemaType};
 use utoipa::openapi::{OpenApi, RefOr, Schema};
 
 use super::sample::Samples;
@@ -33,6 +33,26 @@ pub(super) fn close(api: &mut OpenApi) {
             object.additional_properties = Some(Box::new(AdditionalProperties::FreeForm(false)));
         }
         open.extend(serde_json::to_value(&*schema).iter().flat_map(references));
+    }
+}
+
+/// Names the fields that answers have and requests cannot set: they are ignored, so that what GET gave can be sent back.
+pub(super) fn repeatable(api: &mut OpenApi) {
+    let Some(components) = &mut api.components else { return };
+    for (name, ignored) in [
+        ("CameraUpdate", crate::cameras::READ_ONLY.as_slice()),
+        ("UserUpdate", crate::users::READ_ONLY.as_slice()),
+        ("ProviderUpdate", crate::ai::READ_ONLY.as_slice()),
+        ("ControllerUpdate", crate::protect::READ_ONLY.as_slice()),
+        ("ControllerCameraUpdate", crate::protect::READ_ONLY_OF_CAMERA.as_slice()),
+    ] {
+        let Some(RefOr::T(Schema::Object(object))) = components.schemas.get_mut(name) else { continue };
+        for field in ignored {
+            let any = ObjectBuilder::new()
+                .schema_type(SchemaType::AnyValue)
+                .description(Some("Ignored, so that what GET gave can be sent back."));
+            object.properties.entry((*field).to_owned()).or_insert_with(|| any.build().into());
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use crate::body::{Faulty, Given, Patch, text_fields};
 text_fields!(DetectionType);
 
 /// Fields that answers have and requests cannot set; a PUT may repeat them.
-const READ_ONLY: [&str; 15] = [
+pub(crate) const READ_ONLY: [&str; 15] = [
     "id",
     "created_at",
     "updated_at",
@@ -33,7 +33,7 @@ const READ_ONLY: [&str; 15] = [
 ];
 
 /// The same of a controller's camera.
-const READ_ONLY_OF_CAMERA: [&str; 8] = [
+pub(crate) const READ_ONLY_OF_CAMERA: [&str; 8] = [
     "protect_camera_id",
     "camera_id",
     "name",

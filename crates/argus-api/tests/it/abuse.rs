@@ -230,6 +230,20 @@ async fn a_head_that_does_not_arrive_is_not_waited_for() {
 }
 
 #[tokio::test]
+async fn a_body_that_does_not_arrive_is_not_waited_for() {
+    let timing = Timing { body: Duration::from_millis(300), ..Timing::default() };
+    let server = Server::start_with(timing).await;
+    for (length, expected) in [(500, 400), (5_000_000, 413)] {
+        let head = format!(
+            "POST /api/v1/cameras HTTP/1.1\r\nHost: a\r\nX-API-Key: {}\r\nContent-Type: application/json\r\n\
+             Content-Length: {length}\r\nConnection: close\r\n\r\n",
+            server.admin
+        );
+        assert_eq!(error(&raw(&server, head.as_bytes()).await).0, expected, "of {length} bytes nothing came");
+    }
+}
+
+#[tokio::test]
 async fn nor_is_a_second_one_however_it_trickles() {
     let timing = Timing { head: Duration::from_millis(300), ..Timing::default() };
     let server = Server::start_with(timing).await;

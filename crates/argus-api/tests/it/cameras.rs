@@ -83,6 +83,10 @@ async fn a_put_changes_what_it_names() {
     let changed = changed.expect(200);
     assert_eq!((&changed["frame_rate"], &changed["prompt_override"]), (&json!(7), &json!("look")));
     assert_eq!(changed["test_pattern"], json!({"width": 640, "height": 360, "period_s": 3, "active_s": 1}));
+    put(json!({"prompt_override": ""})).await.expect(200);
+    let emptied = server.get(&path).await.expect(200);
+    assert_eq!(emptied["prompt_override"], json!(null), "an emptied field of a form clears");
+    put(json!({"prompt_override": "look"})).await.expect(200);
     let cleared = put(json!({"prompt_override": null, "test_pattern": null})).await.expect(200);
     assert_eq!((&cleared["frame_rate"], &cleared["prompt_override"]), (&json!(7), &json!(null)));
     assert_eq!(cleared["test_pattern"]["period_s"], 12);

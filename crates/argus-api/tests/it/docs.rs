@@ -1,5 +1,7 @@
 //! The description of the interface: its pages, and that its examples are what they claim.
 
+use std::collections::BTreeSet;
+
 use reqwest::Method;
 use serde_json::Value;
 
@@ -90,6 +92,26 @@ async fn every_status_has_an_example_that_keeps_its_schema() {
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
     assert!(checked > 200, "{checked}");
+}
+
+#[tokio::test]
+async fn what_get_gave_may_be_sent_back_by_the_document_too() {
+    let server = Server::start().await;
+    let document = send(server.bare(Method::GET, "/openapi.json")).await.expect(200);
+    let properties = |name: &str| {
+        let schema = &document["components"]["schemas"][name]["properties"];
+        schema.as_object().unwrap_or_else(|| panic!("{name}")).keys().cloned().collect::<BTreeSet<_>>()
+    };
+    for (shown, change) in [
+        ("CameraView", "CameraUpdate"),
+        ("User", "UserUpdate"),
+        ("ProviderView", "ProviderUpdate"),
+        ("ControllerView", "ControllerUpdate"),
+        ("ControllerCamera", "ControllerCameraUpdate"),
+    ] {
+        let missing: Vec<_> = properties(shown).difference(&properties(change)).cloned().collect();
+        assert!(missing.is_empty(), "{change} lacks {missing:?} of {shown}");
+    }
 }
 
 /// What any operation of its kind may answer.

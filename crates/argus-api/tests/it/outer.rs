@@ -28,6 +28,9 @@ async fn a_panic_is_a_500_that_tells_nothing_and_the_server_goes_on() {
         assert_eq!(answer.expect(500), json!({"detail": "Internal server error", "status_code": 500}));
         assert!(!answer.header("x-request-id").is_empty());
         assert_eq!((answer.header("cache-control"), answer.header("x-content-type-options")), ("no-store", "nosniff"));
+        for name in ["content-security-policy", "referrer-policy", "x-frame-options", "x-ratelimit-remaining"] {
+            assert!(!answer.header(name).is_empty(), "{name} of {path}");
+        }
     }
     server.get("/cameras").await.expect(200);
 }

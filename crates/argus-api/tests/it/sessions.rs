@@ -46,6 +46,16 @@ async fn a_sign_in_gives_a_token_and_two_cookies() {
 }
 
 #[tokio::test]
+async fn who_asks_hears_how_the_site_shows_itself() {
+    let server = Server::start().await;
+    let site = json!({
+        "system_name": "Barn", "timezone": "Europe/Berlin", "language": "de", "date_format": "DD.MM.YYYY", "time_format": "12h"
+    });
+    server.put("/system/settings", json!({ "general": site })).await.expect(200);
+    assert_eq!(server.get("/auth/me").await.expect(200)["site"], site);
+}
+
+#[tokio::test]
 async fn cookies_are_secure_behind_a_proxy_that_speaks_tls() {
     let trusted_proxies = vec![network("127.0.0.1").unwrap()];
     let server = Server::start_as(Timing::default(), HttpConfig { trusted_proxies, ..HttpConfig::default() }).await;

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::patch::{Group, Patch, flag, int, money, name, string};
+use super::patch::{Group, Patch, flag, int, money, name, string_or_none};
 use crate::names::names;
 
 names! {
@@ -118,7 +118,7 @@ impl Group for Ai {
     fn patch(&mut self, patch: &mut Patch<'_>) {
         let d = Self::default();
         patch.value("enabled", &mut self.enabled, d.enabled, flag);
-        patch.nullable("prompt", &mut self.prompt, string(1..=4000));
+        patch.value("prompt", &mut self.prompt, None, string_or_none(4000));
         patch.value("low_confidence_below", &mut self.low_confidence_below, d.low_confidence_below, int(0..=100));
         patch.value("concurrency", &mut self.concurrency, d.concurrency, int(1..=16));
         patch.group("frames", &mut self.frames);

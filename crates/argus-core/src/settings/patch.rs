@@ -142,6 +142,11 @@ pub(super) fn string(length: RangeInclusive<usize>) -> impl FnOnce(&Value) -> Re
     }
 }
 
+/// A text that is taken as it is; one without a character says the same as null.
+pub(super) fn string_or_none(most: usize) -> impl FnOnce(&Value) -> Result<Option<String>, String> {
+    move |value| if value.as_str() == Some("") { Ok(None) } else { string(1..=most)(value).map(Some) }
+}
+
 /// A name: blanks at both ends do not count.
 pub(super) fn trimmed(length: RangeInclusive<usize>) -> impl FnOnce(&Value) -> Result<String, String> {
     move |value| {
