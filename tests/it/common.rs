@@ -312,6 +312,7 @@ fn output(program: &str, args: &[&str], input: &[u8]) -> Vec<u8> {
 }
 
 /// What ffprobe says of a film: the container's duration and the fields of its only stream.
+#[derive(Debug)]
 pub(crate) struct Film {
     pub(crate) seconds: f64,
     pub(crate) codec: String,

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use argus_protect_sim::{Fault, Options, Order, Sim, Stream, What, When};
+use argus_protect_sim::{Body, Fault, Options, Order, Sim, Stream, What, When};
 use argus_tests::protect::{PASSWORD, add, doorbell, enable, fields, missing, reaches};
+use argus_tests::rtsp::RtspServer;
 use argus_tests::wait::{wait_for, wait_until};
 use serde_json::{Value, json};
 
-use crate::common::{SOON, Site, boxes, check_order, files, is_about, picture, sha256, shown, time_of, with};
+use crate::common::{SOON, Site, boxes, check_order, ffprobe, files, is_about, picture, sha256, shown, time_of, with};
 
 async fn console() -> Sim {
     Sim::start(Options::default()).await.unwrap()
@@ -79,7 +80,7 @@ async fn of_many_happenings_with_faults_each_is_one_event() {
     let (_, camera, device) = doorbell(&site.client, &sim, "Home").await;
     site.reaches(&camera, "online", SOON).await;
     sim.fault(Fault::on("*/snapshot*", When::Percent(30), What::Reset));
-    sim.fault(Fault::on("*/api/events*", When::Percent(20), What::Answer(502, argus_protect_sim::Body::Html)));
+    sim.fault(Fault::on("*/api/events*", When::Percent(20), What::Answer(502, Body::Html)));
     for n in 0..300_u32 {
         match n % 3 {
             0 => sim.ring(&device),
@@ -208,6 +209,72 @@ async fn wrong_passwords_and_other_certificates_are_said_and_not_tried_again() {
     let mut listener = site.listen(None).await;
     other.ring(&device);
     listener.created(&camera).await;
+}
+
+/// The clip of a detection of two seconds, once it is there.
+async fn clip_of_a_person(site: &Site, sim: &Sim, camera: &str, device: &str) -> (Value, Vec<u8>) {
+    let mut listener = site.listen(None).await;
+    sim.detect(device, &["person"], 80, Duration::from_secs(2));
+    let event = listener.created(camera).await;
+    let has_clip = |m: &Value| m["data"]["id"] == event["id"] && m["data"]["clip_url"].is_string();
+    let with_clip = listener.until("the clip", Duration::from_secs(90), has_clip).await["data"].clone();
+    let clip = site.client.root().get(with_clip["clip_url"].as_str().unwrap()).await.expect(200);
+    (with_clip, clip.bytes.to_vec())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clip_that_cannot_be_exported_comes_from_the_live_stream() {
+    let (site, sim) = (Site::start().await, console().await);
+    site.client.put("/system/settings", &json!({"ai": {"enabled": false}})).await.expect(200);
+    let rtsp = RtspServer::builder().size(320, 176).identity(sim.identity_pem()).start();
+    let device = sim.doorbells().remove(0);
+    sim.set_alias(&device, "cam");
+    sim.set_rtsp_ports(0, rtsp.port());
+    // Without footage of that time a console answers so.
+    sim.fault(Fault::on("*/video/export", When::Always, What::Answer(404, Body::Json(json!({"error": "none"})))));
+    let (_, camera, device) = doorbell(&site.client, &sim, "Home").await;
+    site.client.put(&format!("/cameras/{camera}"), &json!({"pre_roll_s": 4, "post_roll_s": 2})).await.expect(200);
+    site.reaches(&camera, "online", SOON).await;
+
+    // Nobody knew that no export would come: it is recorded from the detection on.
+    let (event, clip) = clip_of_a_person(&site, &sim, &camera, &device).await;
+    let (film, lasted) = (ffprobe(&clip), event["duration_ms"].as_f64().unwrap() / 1000.0);
+    assert_eq!((film.codec.as_str(), film.size), ("h264", (320, 176)));
+    assert!((lasted..lasted + 3.0).contains(&film.seconds), "{film:?} of {lasted} s");
+
+    // From now on its stream is kept open, so that a clip has the seconds before, too.
+    let begun = rtsp.frames_sent();
+    wait_until("some seconds of the stream", SOON, || rtsp.clients() == 1 && rtsp.frames_sent() > begun + 15 * 8).await;
+    let (event, clip) = clip_of_a_person(&site, &sim, &camera, &device).await;
+    let (film, lasted) = (ffprobe(&clip), event["duration_ms"].as_f64().unwrap() / 1000.0);
+    assert_eq!(film.codec, "h264");
+    // The post-roll at its end: what is more lies before the detection.
+    let before = film.seconds - lasted - 2.0;
+    assert!((3.0..6.0).contains(&before), "{before} s before: {film:?} of {lasted} s");
+
+    // An export that comes is better: the stream is closed again.
+    sim.clear_faults();
+    clip_of_a_person(&site, &sim, &camera, &device).await;
+    wait_until("the end of the stream", SOON, || rtsp.clients() == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_live_stream_with_another_certificate_hears_nothing() {
+    let (site, sim) = (Site::start().await, console().await);
+    site.client.put("/system/settings", &json!({"ai": {"enabled": false}})).await.expect(200);
+    // Somebody else answers on the port of the streams.
+    let rtsp = RtspServer::builder().size(320, 176).tls(true).start();
+    let device = sim.doorbells().remove(0);
+    sim.set_alias(&device, "cam");
+    sim.set_rtsp_ports(0, rtsp.port());
+    sim.fault(Fault::on("*/video/export", When::Always, What::Answer(404, Body::Json(json!({"error": "none"})))));
+    let (_, camera, device) = doorbell(&site.client, &sim, "Home").await;
+    site.reaches(&camera, "online", SOON).await;
+    sim.detect(&device, &["person"], 80, Duration::from_secs(3));
+    let told = || site.server.log_text().contains("another certificate than the pinned one");
+    wait_until("the reason in the log", SOON, told).await;
+    assert_eq!(rtsp.frames_sent(), 0);
+    assert!(rtsp.connections() > 0 && !site.server.log_text().contains("/cam"), "the name of the stream is a secret");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -127,6 +127,12 @@ impl RtspServerBuilder {
         self
     }
 
+    /// Speaks `rtsps` with that certificate and key, both as PEM.
+    pub fn identity(mut self, pem: String) -> Self {
+        self.settings.tls = Some(pem);
+        self
+    }
+
     /// Encodes the scene if this process has not done so yet, listens on a free loopback port and mounts `/cam`.
     pub fn start(self) -> RtspServer {
         RtspServer::start(self)

@@ -95,7 +95,12 @@ impl CameraFeeds for Feeds {
         let shared = Arc::new(Shared::new(clock, plan.analysis_rate, gate, plan.keep, plan.privacy));
         let tracker = TaskTracker::new();
         let cancel = CancellationToken::new();
-        let opener = Opener { source: plan.source, media_dirs: self.media_dirs.clone(), tracker: tracker.clone() };
+        let opener = Opener {
+            source: plan.source,
+            trust: plan.trust,
+            media_dirs: self.media_dirs.clone(),
+            tracker: tracker.clone(),
+        };
         let span = tracing::info_span!("camera", camera.id = %plan.camera_id);
         let (task, stop) = (shared.clone(), cancel.clone());
         // Only spreads the pauses of cameras that were lost together.

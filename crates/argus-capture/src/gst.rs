@@ -9,3 +9,4 @@ pub(crate) mod inline;
 pub(crate) mod jpeg;
 pub(crate) mod motion;
 pub(crate) mod mux;
+pub(crate) mod trust;

@@ -33,7 +33,7 @@
 //! use argus_capture::{Feeds, FeedsConfig, GateMode};
 //! use argus_core::PrivacyMask;
 //! use argus_core::camera::{Source, TestPattern};
-//! use argus_core::ports::{CameraFeeds, FeedItem, FeedPlan};
+//! use argus_core::ports::{CameraFeeds, FeedItem, FeedPlan, StreamTrust};
 //!
 //! let feeds = Feeds::new(FeedsConfig {
 //!     media_dirs: Vec::new(),
@@ -47,6 +47,7 @@
 //!     analysis_rate: Some(5),
 //!     keep: Duration::from_secs(10),
 //!     privacy: PrivacyMask::default(),
+//!     trust: StreamTrust::Any,
 //! });
 //! while let Some(item) = feed.stream.next().await {
 //!     if let FeedItem::Picture(picture) = item {

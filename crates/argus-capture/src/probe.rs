@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use argus_core::camera::Source;
-use argus_core::ports::{FeedError, Probe, Still};
+use argus_core::ports::{FeedError, Probe, Still, StreamTrust};
 use argus_core::status::{CameraState, FaultKind};
 use argus_core::{Clock, PrivacyMask};
 use base64::Engine;
@@ -38,7 +38,7 @@ pub(crate) async fn probe(
     let end = began + TRY_MAX - RESERVE;
     let tracker = TaskTracker::new();
     let shared = Arc::new(Shared::new(clock, None, GateMode::Off, Duration::from_secs(2), privacy));
-    let opener = Opener { source, media_dirs, tracker: tracker.clone() };
+    let opener = Opener { source, trust: StreamTrust::Any, media_dirs, tracker: tracker.clone() };
     let result = timeout_at(end, try_it(&opener, &shared, began)).await;
     tracker.close();
     // A pipeline that takes its time to go down is left to itself.

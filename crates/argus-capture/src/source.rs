@@ -1,10 +1,12 @@
 //! The supervisor of one source: connects, watches for silence, and connects again.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use argus_core::camera::{RtspTransport, RtspUrl, Source};
+use argus_core::ports::StreamTrust;
 use argus_core::status::FaultKind;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
@@ -39,6 +41,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(60);
 /// A source with all that is needed to open it.
 pub(crate) struct Opener {
     pub(crate) source: Source,
+    pub(crate) trust: StreamTrust,
     pub(crate) media_dirs: Arc<[PathBuf]>,
     pub(crate) tracker: TaskTracker,
 }
@@ -167,13 +170,19 @@ impl Opener {
         let deadline = Instant::now() + limit;
         match &self.source {
             Source::Rtsp { url, username, password, transport } => {
-                let peer = reach(url).await?;
+                let (peer, ip) = reach(url).await?;
+                if self.trust != StreamTrust::Any && !url.as_str().starts_with("rtsps:") {
+                    let text = format!("the stream of {peer} is not encrypted, and only one that is will do");
+                    return Err(Fault::new(FaultKind::Invalid, text));
+                }
                 let place = Place::Camera { peer, has_user: username.is_some() };
+                let by_ip = matches!(self.trust, StreamTrust::Pinned(_)).then_some(ip);
                 let input = |udp| Input::Rtsp {
-                    url: with_port(url),
+                    url: written_out(url, by_ip),
                     username: username.clone(),
                     password: password.clone(),
                     udp,
+                    trust: self.trust.clone(),
                 };
                 match transport {
                     RtspTransport::Tcp => self.once(shared, input(false), place, deadline).await,
@@ -247,22 +256,28 @@ impl Opener {
 }
 
 /// The address with its port written out: without one GStreamer takes 554 for `rtsps` too, and would send the password to
-/// another port than the one that it was stored for.
-fn with_port(url: &RtspUrl) -> String {
+/// another port than the one that it was stored for. `by_ip` takes the place of the name.
+fn written_out(url: &RtspUrl, by_ip: Option<IpAddr>) -> String {
     let Ok(mut written) = Url::parse(url.as_str()) else { return url.as_str().to_owned() };
-    // Fails only for an address without a host, which an `RtspUrl` is not.
+    // Both fail only for an address without a host, which an `RtspUrl` is not.
     let _ = written.set_port(Some(url.endpoint().1));
+    if let Some(ip) = by_ip {
+        let _ = written.set_ip_host(ip);
+    }
     written.into()
 }
 
-/// Makes sure that somebody answers at the camera's port; answers host and port as text.
-async fn reach(url: &RtspUrl) -> Result<String, Fault> {
+/// Makes sure that somebody answers at the camera's port; answers host and port as text, and who took the connection.
+async fn reach(url: &RtspUrl) -> Result<(String, IpAddr), Fault> {
     let (host, port) = url.endpoint();
     let peer = format!("{host}:{port}");
     let bare = host.trim_start_matches('[').trim_end_matches(']').to_owned();
     let no_answer = |why: String| Fault::new(FaultKind::Unreachable, format!("no answer from {peer}: {why}"));
     match timeout(REACH_MAX, TcpStream::connect((bare, port))).await {
-        Ok(Ok(_closed_again)) => Ok(peer),
+        Ok(Ok(closed_again)) => match closed_again.peer_addr() {
+            Ok(address) => Ok((peer, address.ip())),
+            Err(e) => Err(no_answer(e.kind().to_string())),
+        },
         Ok(Err(e)) => Err(no_answer(match e.kind() {
             std::io::ErrorKind::ConnectionRefused => "connection refused".to_owned(),
             std::io::ErrorKind::TimedOut => "it took too long".to_owned(),
@@ -323,10 +338,13 @@ mod tests {
 
     #[test]
     fn the_port_is_written_out() {
-        let written = |address: &str| with_port(&RtspUrl::parse(address).unwrap().0);
+        let written = |address: &str| written_out(&RtspUrl::parse(address).unwrap().0, None);
         assert_eq!(written("rtsps://cam/live?x=1"), "rtsps://cam:322/live?x=1");
         assert_eq!(written("rtsp://cam/live"), "rtsp://cam:554/live");
         assert_eq!(written("rtsp://[::1]:8554/live"), "rtsp://[::1]:8554/live");
+        let by_ip = |ip: &str| written_out(&RtspUrl::parse("rtsps://cam:7441/a").unwrap().0, ip.parse().ok());
+        assert_eq!(by_ip("192.0.2.7"), "rtsps://192.0.2.7:7441/a");
+        assert_eq!(by_ip("fd00::7"), "rtsps://[fd00::7]:7441/a");
     }
 
     #[tokio::test]

@@ -256,6 +256,10 @@ pub trait ControllerHandle: Send + Sync {
     /// How it is doing.
     fn state(&self) -> ControllerState;
 
+    /// Everything that happened until then was told, or put on account as missed: what a connection that is opened later
+    /// is to be given as [`ControllerPlan::known_until`]. It moves with what was really received, not with the clock.
+    fn known_until(&self) -> Option<Timestamp>;
+
     /// Its cameras, read now.
     ///
     /// # Errors

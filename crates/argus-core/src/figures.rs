@@ -39,6 +39,8 @@ pub struct ControllerFigures {
     pub happenings: u64,
     /// Times in which detections may have been missed.
     pub gaps: u64,
+    /// Detections whose end it never told.
+    pub ends_unknown: u64,
     /// Messages that could not be understood.
     pub malformed: u64,
 }

@@ -57,6 +57,21 @@ pub struct FeedPlan {
     pub keep: Duration,
     /// What is painted over in every still and clip of pictures that come in from now on.
     pub privacy: PrivacyMask,
+    /// Which certificate will do, of a source that is encrypted.
+    pub trust: StreamTrust,
+}
+
+/// Which certificate of an encrypted stream will do. It is decided before anything is asked: an address may be a secret
+/// in itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum StreamTrust {
+    /// Any: cameras sign theirs themselves.
+    #[default]
+    Any,
+    /// One that a root of this system vouches for, with the right name.
+    System,
+    /// Exactly this one, whoever issued it: SHA-256 of the leaf (DER), 64 hex digits in lower case.
+    Pinned(String),
 }
 
 /// A running feed: what comes out of it, and what can be asked of it.

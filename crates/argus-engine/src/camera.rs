@@ -9,7 +9,7 @@ use argus_core::episode::EndReason;
 use argus_core::figures::CameraFigures;
 use argus_core::journal::CameraStatusChange;
 use argus_core::notification::Notification;
-use argus_core::ports::{FeedHandle, FeedItem, FeedPlan, OpenFeed};
+use argus_core::ports::{FeedHandle, FeedItem, FeedPlan, OpenFeed, StreamTrust};
 use argus_core::settings::Settings;
 use argus_core::status::{CameraLive, CameraState, CameraStatus};
 use argus_core::{CameraId, EventId, Picture, Timestamp, chain};
@@ -526,6 +526,7 @@ fn plan(camera: &Camera) -> FeedPlan {
         // The pictures are chosen at most `FRAMES_AFTER` from the start; a second or two pass until that is done.
         keep: Duration::from_secs(config.pre_roll_s.into()).max(FRAMES_AFTER) + Duration::from_secs(4),
         privacy: config.privacy(),
+        trust: StreamTrust::Any,
     }
 }
 

@@ -5,6 +5,7 @@
 //! from the controller's task ([`supervisor`]), their pictures and clips from the controller ([`album`]).
 
 mod album;
+mod brief;
 mod control;
 mod event;
 mod feed;
@@ -12,6 +13,7 @@ mod follow;
 mod link;
 mod live;
 mod paint;
+mod standby;
 mod supervisor;
 mod tracker;
 
@@ -116,6 +118,11 @@ impl Hub {
                 format!("{name}: events from {} to {} may be missing: {}", gap.from, gap.until, gap.reason)
             })
             .collect();
+        let ends = enabled.iter().filter_map(|link| {
+            let n = link.ends_unknown.load(std::sync::atomic::Ordering::Relaxed);
+            (n > 0).then(|| format!("{}: of {n} detections since the start the end was never told", link.name()))
+        });
+        let gaps: Vec<_> = gaps.into_iter().chain(ends).collect();
         let status = match bad.len() {
             0 => ComponentStatus::Ok,
             n if n == enabled.len() => ComponentStatus::Down,
@@ -133,6 +140,7 @@ impl Hub {
             status: link.state().status,
             happenings: link.happenings.load(order),
             gaps: link.gaps.load(order),
+            ends_unknown: link.ends_unknown.load(order),
             malformed: link.state_now().malformed,
         });
         let mut figures: Vec<_> = figures.collect();

@@ -88,7 +88,7 @@ impl Client {
     /// # Errors
     /// Why not.
     pub async fn knock(&self) -> Result<(), ProtectError> {
-        self.http.once(&Call::get("its name", self.http.url(&["api/system"], &[]))).await.map(|_answer| ())
+        self.http.once(&Call::get("its name", self.http.url(&["api/system"], &[])).connecting()).await.map(|_answer| ())
     }
 
     pub(crate) fn http(&self) -> &Arc<Http> {

@@ -61,6 +61,14 @@ pub enum ProtectError {
         /// HTTP status.
         status: u16,
     },
+    /// It failed so often that it is left alone.
+    #[error(
+        "the controller failed many times in a row and is left alone until {until}, or until it is connected again"
+    )]
+    Resting {
+        /// Until when.
+        until: Timestamp,
+    },
     /// The camera is not connected to its controller.
     #[error("the camera is not connected to its controller")]
     CameraOffline,
@@ -125,7 +133,9 @@ impl ProtectError {
     #[must_use]
     pub fn fault(&self) -> Option<ControllerFault> {
         match self {
-            Self::Unreachable(_) | Self::Lost(_) | Self::Busy { .. } => Some(ControllerFault::Unreachable),
+            Self::Unreachable(_) | Self::Lost(_) | Self::Busy { .. } | Self::Resting { .. } => {
+                Some(ControllerFault::Unreachable)
+            }
             Self::Timeout(_) => Some(ControllerFault::Timeout),
             Self::TlsUntrusted(_) => Some(ControllerFault::TlsUntrusted),
             Self::TlsChanged(_) => Some(ControllerFault::TlsChanged),
@@ -155,6 +165,7 @@ impl ProtectError {
             | Self::Timeout(_)
             | Self::RateLimited(_)
             | Self::Busy { .. }
+            | Self::Resting { .. }
             | Self::CameraOffline
             | Self::NotFound(_)
             | Self::Unusable { .. }
@@ -179,6 +190,7 @@ impl Classify for ProtectError {
             Self::Unreachable(_)
             | Self::Lost(_)
             | Self::Busy { .. }
+            | Self::Resting { .. }
             | Self::CameraOffline
             | Self::Locked { .. }
             | Self::RateLimited(_)

@@ -59,6 +59,10 @@ impl ControllerHandle for Handle {
         self.hub.state()
     }
 
+    fn known_until(&self) -> Option<Timestamp> {
+        self.hub.known_until()
+    }
+
     async fn devices(&self) -> Result<Vec<ControllerDevice>, ControllerError> {
         self.unless_stopped(self.read_devices()).await
     }
@@ -114,6 +118,10 @@ pub(crate) struct Broken {
 impl ControllerHandle for Broken {
     fn state(&self) -> ControllerState {
         self.state.clone()
+    }
+
+    fn known_until(&self) -> Option<Timestamp> {
+        None
     }
 
     async fn devices(&self) -> Result<Vec<ControllerDevice>, ControllerError> {

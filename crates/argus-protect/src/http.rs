@@ -11,10 +11,11 @@ use bytes::{Bytes, BytesMut};
 use flate2::bufread::GzDecoder;
 use http::{HeaderMap, Method, header};
 use serde_json::Value;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use url::Url;
 
 use crate::backoff::Backoff;
+use crate::breaker::Breaker;
 use crate::clock::ConsoleClock;
 use crate::error::{of_status, reason};
 use crate::tls::{Tls, fault};
@@ -32,17 +33,35 @@ pub(crate) struct Call {
     pub(crate) headers: HeaderMap,
     pub(crate) body: Option<Value>,
     pub(crate) max_bytes: usize,
+    /// Part of connecting: made also while the controller is left alone.
+    pub(crate) connects: bool,
+    /// A picture or recording: a part behind the console may fail for one camera or moment.
+    pub(crate) is_media: bool,
 }
 
 impl Call {
     /// A read; `what` names it for the reader of an error.
     pub(crate) fn get(what: &'static str, url: Url) -> Self {
-        Self { what, method: Method::GET, url, headers: HeaderMap::new(), body: None, max_bytes: MAX_JSON }
+        Self {
+            what,
+            method: Method::GET,
+            url,
+            headers: HeaderMap::new(),
+            body: None,
+            max_bytes: MAX_JSON,
+            connects: false,
+            is_media: false,
+        }
     }
 
     /// A write.
     pub(crate) fn post(what: &'static str, url: Url, body: Value) -> Self {
         Self { method: Method::POST, body: Some(body), ..Self::get(what, url) }
+    }
+
+    /// The same as part of connecting.
+    pub(crate) fn connecting(self) -> Self {
+        Self { connects: true, ..self }
     }
 }
 
@@ -101,6 +120,7 @@ pub(crate) struct Http {
     pub(crate) tls: Tls,
     pub(crate) clock: ConsoleClock,
     pub(crate) tuning: Arc<Tuning>,
+    pub(crate) breaker: Breaker,
 }
 
 /// `https://host:port` with an IPv6 address in brackets.
@@ -133,7 +153,7 @@ impl Http {
             .build()
             .map_err(|e| ProtectError::Unreachable(reason(&e)))?;
         let base = base_url("https", host, port)?;
-        Ok(Self { client, base, host: host.to_owned(), port, tls, clock, tuning })
+        Ok(Self { client, base, host: host.to_owned(), port, tls, clock, tuning, breaker: Breaker::default() })
     }
 
     /// The address of a path, each part of it encoded, with a query.
@@ -150,6 +170,28 @@ impl Http {
 
     /// Sends a call and reads the head of the answer.
     pub(crate) async fn open(&self, call: &Call) -> Result<reqwest::Response, ProtectError> {
+        if !call.connects {
+            self.breaker.check(&self.tuning, Instant::now(), self.clock.now())?;
+        }
+        let answer = self.send(call).await;
+        match &answer {
+            Ok(response) if is_away(response.status().as_u16()) && !call.is_media => self.failed(),
+            Ok(response) if response.status().is_server_error() => {}
+            Ok(_) => self.breaker.worked(),
+            Err(ProtectError::Unreachable(_) | ProtectError::Timeout(_)) => self.failed(),
+            Err(_) => {}
+        }
+        answer
+    }
+
+    fn failed(&self) {
+        if self.breaker.failed(&self.tuning, Instant::now()) {
+            let (host, seconds) = (&self.host, self.tuning.breaker_pause.as_secs());
+            tracing::warn!(controller.host = %host, "it fails again and again: it is left alone for {seconds} s");
+        }
+    }
+
+    async fn send(&self, call: &Call) -> Result<reqwest::Response, ProtectError> {
         let mut request = self.client.request(call.method.clone(), call.url.clone()).headers(call.headers.clone());
         if let Some(body) = &call.body {
             request = request.json(body);
@@ -198,6 +240,11 @@ impl Http {
         }
         if e.is_timeout() { ProtectError::Timeout(what.into()) } else { ProtectError::Unreachable(reason(&e)) }
     }
+}
+
+/// Whether the console's proxy answers for an application that is not there.
+fn is_away(status: u16) -> bool {
+    matches!(status, 502..=504)
 }
 
 /// Tries a read again as its failure allows: 0.5 to 8 s, four times, a quarter of chance.

@@ -1,7 +1,7 @@
 //! What the tasks of one connection share: the tracker, the cameras, the state, and the way out to the reader.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -32,6 +32,10 @@ pub(crate) struct Hub {
     told: Mutex<Option<ControllerState>>,
     /// Microseconds; 0 for never.
     last_message_us: AtomicI64,
+    /// Until when each interface told everything, in microseconds; 0 for not known.
+    told_until_us: [AtomicI64; 2],
+    /// The local history is being read, or could not be: what is heard on its stream is not all that there is to know.
+    pub(crate) is_filling: AtomicBool,
     malformed: AtomicU64,
     unknown: Mutex<BTreeSet<String>>,
     asks: mpsc::Sender<String>,
@@ -64,6 +68,8 @@ impl Hub {
             standing: Mutex::new(standing),
             told: Mutex::default(),
             last_message_us: AtomicI64::new(0),
+            told_until_us: Default::default(),
+            is_filling: AtomicBool::new(false),
             malformed: AtomicU64::new(0),
             unknown: Mutex::default(),
             asks,
@@ -134,6 +140,28 @@ impl Hub {
     /// A message came.
     pub(crate) fn heard(&self) {
         self.last_message_us.store(self.now().as_micros(), Ordering::Relaxed);
+    }
+
+    fn told_us(&self, interface: Interface) -> &AtomicI64 {
+        let [local, official] = &self.told_until_us;
+        match interface {
+            Interface::Local => local,
+            Interface::Official => official,
+        }
+    }
+
+    /// Everything until then was told by an interface, or put on account as missed.
+    pub(crate) fn told_until(&self, interface: Interface, until: Timestamp) {
+        self.told_us(interface).fetch_max(until.as_micros(), Ordering::Relaxed);
+    }
+
+    /// Everything until then is known. The local interface alone counts where it can be used: it can fetch what it did not
+    /// tell, and of what the other one told nothing is told twice.
+    pub(crate) fn known_until(&self) -> Option<Timestamp> {
+        let local = self.standing(|s| s.side(Interface::Local).is_some_and(|s| !matches!(s, Side::Refused(_))));
+        let interface = if local { Interface::Local } else { Interface::Official };
+        let us = self.told_us(interface).load(Ordering::Relaxed);
+        (us != 0).then(|| Timestamp::from_micros(us))
     }
 
     /// A message came that makes no sense.

@@ -42,6 +42,7 @@
 //! ```
 
 mod backoff;
+mod breaker;
 mod client;
 mod clock;
 mod cookie;

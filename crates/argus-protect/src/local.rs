@@ -53,7 +53,7 @@ impl Local {
     /// # Errors
     /// What went wrong; `NotFound` and `Unusable` also while the controller restarts.
     pub async fn bootstrap(&self) -> Result<Bootstrap, ProtectError> {
-        let call = Call::get("the list of cameras", self.http.url(&[API, "bootstrap"], &[]));
+        let call = Call::get("the list of cameras", self.http.url(&[API, "bootstrap"], &[])).connecting();
         let body = self.session.call(&call).await?.good()?.json()?;
         Bootstrap::read(body).map_err(ProtectError::NotProtect)
     }
@@ -122,7 +122,7 @@ impl Local {
         query: &[(&str, String)],
         max_bytes: usize,
     ) -> Result<Answer, ProtectError> {
-        let call = Call { max_bytes, ..Call::get(what, self.url(path, query)) };
+        let call = Call { max_bytes, is_media: true, ..Call::get(what, self.url(path, query)) };
         self.session.call(&call).await
     }
 
@@ -133,7 +133,7 @@ impl Local {
         path: &[&str],
         query: &[(&str, String)],
     ) -> Result<reqwest::Response, ProtectError> {
-        self.session.open(&Call::get(what, self.url(path, query))).await
+        self.session.open(&Call { is_media: true, ..Call::get(what, self.url(path, query)) }).await
     }
 
     pub(crate) fn http(&self) -> &Http {

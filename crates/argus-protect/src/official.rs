@@ -34,7 +34,7 @@ impl Official {
     /// # Errors
     /// `TooOld` where there is no such interface.
     pub async fn version(&self) -> Result<String, ProtectError> {
-        let answer = self.call(&Call::get("its version", self.http.url(&[API, "meta/info"], &[]))).await?;
+        let answer = self.call(&Call::get("its version", self.http.url(&[API, "meta/info"], &[])).connecting()).await?;
         if answer.status == 404 {
             return Err(ProtectError::TooOld("it has no integration interface".into()));
         }
@@ -71,7 +71,7 @@ impl Official {
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.extend([device, "snapshot"]);
         }
-        self.call(&Call { max_bytes, ..Call::get("live pictures", url) }).await
+        self.call(&Call { max_bytes, is_media: true, ..Call::get("live pictures", url) }).await
     }
 
     /// The addresses of a camera's streams, made where they are not there yet.

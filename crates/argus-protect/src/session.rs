@@ -42,6 +42,9 @@ struct Kept {
     locked_until_us: Option<i64>,
     #[serde(default)]
     attempts: u32,
+    /// How often this password was refused in a row.
+    #[serde(default)]
+    refusals: u32,
 }
 
 /// A session that stands.
@@ -69,16 +72,30 @@ pub struct Session {
     tries: AtomicU64,
     /// Held while signing in; what the last try came to.
     gate: tokio::sync::Mutex<Option<ProtectError>>,
-    /// The last refusal and when it was: a password that was refused once is not sent again and again. Another
-    /// configuration makes another of these.
-    refused: Mutex<Option<(Instant, ProtectError)>>,
+    /// A password that was refused is not sent again and again. Another configuration makes another of these.
+    refused: Mutex<Option<Refused>>,
     /// The session that was made because of a 403; no other is made for that reason while it stands.
     made_for_403: AtomicU64,
     /// What this account was allowed to use.
-    allowed: Mutex<BTreeSet<&'static str>>,
+    allowed: Mutex<BTreeSet<Right>>,
     /// What it was refused.
-    denied: Mutex<BTreeSet<&'static str>>,
+    denied: Mutex<BTreeSet<Right>>,
 }
+
+/// The last refusal of a password.
+#[derive(Clone)]
+struct Refused {
+    at: Instant,
+    error: ProtectError,
+    /// In a row.
+    times: u32,
+}
+
+/// What is used, and of which camera: rights may be given for each by itself.
+type Right = (&'static str, String);
+
+/// Most rights that are remembered.
+const MOST_RIGHTS: usize = 4096;
 
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -122,6 +139,13 @@ impl Session {
             let until = Timestamp::from_micros(until);
             self.lockouts.seed(&self.console, Lockout { until, attempts: kept.attempts });
         }
+        if kept.account == self.account && kept.refusals > 0 {
+            // Those that may still be tried are, at once: the machine may have been away for long.
+            let at = Instant::now();
+            let at = if kept.refusals < self.http.tuning.refusals { None } else { Some(at) };
+            let error = ProtectError::Unauthorized(kept_back(self.http.tuning.refused_pause));
+            *locked(&self.refused) = at.map(|at| Refused { at, error, times: kept.refusals });
+        }
         let (Some(pair), Some(expires)) = (kept.cookie, kept.expires_us) else { return };
         if kept.account == self.account {
             *locked(&self.live) = Some(Live {
@@ -139,9 +163,10 @@ impl Session {
         self.lockouts.get(&self.console).map(|l| l.until).filter(|until| *until > self.http.clock.now())
     }
 
-    /// Whether the account was refused something the last time.
+    /// Whether the account was refused something the last time, of every camera that it was asked of.
     pub(crate) fn is_denied(&self, what: &str) -> bool {
-        locked(&self.denied).contains(what)
+        let any = |rights: &Mutex<BTreeSet<Right>>| locked(rights).iter().any(|right| right.0 == what);
+        any(&self.denied) && !any(&self.allowed)
     }
 
     /// How often signing in was tried.
@@ -154,7 +179,8 @@ impl Session {
     pub(crate) async fn call(&self, call: &Call) -> Result<Answer, ProtectError> {
         let mut live = self.live(None).await?;
         let mut answer = self.http.once(&dressed(call, &live)).await?;
-        if self.forgot(&answer, live.generation) {
+        let right = (call.what, camera(&call.url));
+        if self.forgot(&right, answer.status, live.generation) {
             let is_403 = answer.status == 403;
             live = self.live(Some(live.generation)).await?;
             if is_403 {
@@ -164,7 +190,7 @@ impl Session {
             self.note_refusal(answer.status);
         }
         self.learn(&answer.headers, live.generation);
-        self.judge(answer.what, answer.status)?;
+        self.judge(right, answer.status)?;
         Ok(answer)
     }
 
@@ -178,7 +204,7 @@ impl Session {
             self.note_refusal(response.status().as_u16());
         }
         self.learn(response.headers(), live.generation);
-        self.judge(call.what, response.status().as_u16())?;
+        self.judge((call.what, camera(&call.url)), response.status().as_u16())?;
         Ok(response)
     }
 
@@ -206,35 +232,50 @@ impl Session {
 
     /// Whether an answer means that the session is gone: 401, or 403 for what was allowed before. A session that was made
     /// for a 403 and gets one too was not the reason.
-    fn forgot(&self, answer: &Answer, generation: u64) -> bool {
+    fn forgot(&self, right: &Right, status: u16, generation: u64) -> bool {
         let may_be_gone =
-            || self.made_for_403.load(Ordering::SeqCst) != generation && locked(&self.allowed).remove(answer.what);
-        answer.status == 401 || (answer.status == 403 && may_be_gone())
+            || self.made_for_403.load(Ordering::SeqCst) != generation && locked(&self.allowed).contains(right);
+        status == 401 || (status == 403 && may_be_gone())
     }
 
     /// A session that was just made and is not accepted: making another is of no use for a while.
     fn note_refusal(&self, status: u16) {
         if status == 401 {
-            *locked(&self.refused) = Some((Instant::now(), not_accepted()));
+            self.note_refused(not_accepted());
         }
     }
 
-    /// The refusal that still counts.
-    fn refusal(&self) -> Option<ProtectError> {
-        let refused = locked(&self.refused);
-        refused.as_ref().filter(|(at, _)| at.elapsed() < self.http.tuning.error_pause).map(|(_, e)| e.clone())
+    fn note_refused(&self, error: ProtectError) {
+        let mut refused = locked(&self.refused);
+        let times = refused.as_ref().map_or(0, |r| r.times).saturating_add(1);
+        *refused = Some(Refused { at: Instant::now(), error, times });
     }
 
-    fn judge(&self, what: &'static str, status: u16) -> Result<(), ProtectError> {
+    /// The refusal that still counts.
+    fn refusal(&self) -> Option<Refused> {
+        let tuning = &self.http.tuning;
+        let pause = |r: &Refused| if r.times < tuning.refusals { tuning.error_pause } else { tuning.refused_pause };
+        locked(&self.refused).clone().filter(|r| r.at.elapsed() < pause(r))
+    }
+
+    fn judge(&self, right: Right, status: u16) -> Result<(), ProtectError> {
+        let put = |rights: &Mutex<BTreeSet<Right>>, right| {
+            let mut rights = locked(rights);
+            if rights.len() < MOST_RIGHTS {
+                rights.insert(right);
+            }
+        };
         match status {
             401 => Err(not_accepted()),
             403 => {
-                locked(&self.denied).insert(what);
+                locked(&self.allowed).remove(&right);
+                let what = right.0;
+                put(&self.denied, right);
                 Err(ProtectError::Forbidden(what.into()))
             }
             200..=299 => {
-                locked(&self.denied).remove(what);
-                locked(&self.allowed).insert(what);
+                locked(&self.denied).remove(&right);
+                put(&self.allowed, right);
                 Ok(())
             }
             _ => Ok(()),
@@ -271,15 +312,20 @@ impl Session {
         if let Some(until) = self.locked_until() {
             return Err(ProtectError::Locked { until });
         }
-        if let Some(refusal) = self.refusal() {
-            return Err(refusal);
+        if let Some(refused) = self.refusal() {
+            if refused.at.elapsed() < self.http.tuning.error_pause {
+                return Err(refused.error);
+            }
+            // It is tried again all the same, only without the password: is it there, with the right certificate?
+            self.http.once(&Call::get("its name", self.http.url(&["api/system"], &[])).connecting()).await?;
+            return Err(ProtectError::Unauthorized(kept_back(self.http.tuning.refused_pause)));
         }
         // A dead cookie would turn a good sign-in into a refusal.
         *locked(&self.live) = None;
         let mut answer = self.attempt(None).await?;
         if matches!(answer.status, 401 | 403) && !is_wrong_password(&answer) {
             // Some versions want a token for writes even here.
-            let root = self.http.once(&Call::get("the start page", self.http.url(&[""], &[]))).await?;
+            let root = self.http.once(&Call::get("the start page", self.http.url(&[""], &[])).connecting()).await?;
             if let Some(csrf) = csrf(&root.headers) {
                 answer = self.attempt(Some(&csrf)).await?;
             }
@@ -289,10 +335,12 @@ impl Session {
             self.lockouts.clear(&self.console);
             *locked(&self.live) = Some(live.clone());
         }
-        *locked(&self.refused) = match &result {
-            Err(e @ ProtectError::Unauthorized(_)) => Some((Instant::now(), e.clone())),
-            _ => None,
-        };
+        match &result {
+            Err(e @ ProtectError::Unauthorized(_)) => self.note_refused(e.clone()),
+            // Whether it would take the password is not known.
+            Err(ProtectError::Busy { .. } | ProtectError::Locked { .. }) => {}
+            _ => *locked(&self.refused) = None,
+        }
         if !matches!(result, Err(ProtectError::Busy { .. })) {
             self.store();
         }
@@ -303,7 +351,7 @@ impl Session {
         self.tries.fetch_add(1, Ordering::SeqCst);
         let body =
             json!({ "username": self.username, "password": self.password.expose(), "rememberMe": true, "token": "" });
-        let mut call = Call::post("the sign-in", self.http.url(&["api/auth/login"], &[]), body);
+        let mut call = Call::post("the sign-in", self.http.url(&["api/auth/login"], &[]), body).connecting();
         if let Some(value) = csrf.and_then(|c| HeaderValue::from_str(c.expose()).ok()) {
             call.headers.insert(CSRF, value);
         }
@@ -384,7 +432,8 @@ impl Session {
         let keep = locked(&self.keep);
         let live = locked(&self.live).clone();
         let lockout = self.lockouts.get(&self.console);
-        if live.is_none() && lockout.is_none() {
+        let refusals = locked(&self.refused).as_ref().map_or(0, |r| r.times);
+        if live.is_none() && lockout.is_none() && refusals == 0 {
             return keep(None);
         }
         let kept = Kept {
@@ -394,9 +443,26 @@ impl Session {
             expires_us: live.as_ref().map(|l| l.expires_at.as_micros()),
             locked_until_us: lockout.map(|l| l.until.as_micros()),
             attempts: lockout.map_or(0, |l| l.attempts),
+            refusals,
         };
         keep(serde_json::to_string(&kept).ok().map(Secret::new));
     }
+}
+
+/// The camera that a call is about; empty where it is about none.
+fn camera(url: &url::Url) -> String {
+    let asked = url.query_pairs().find(|(key, _)| key == "camera").map(|(_, id)| id.into_owned());
+    let named = || url.path_segments()?.skip_while(|part| *part != "cameras").nth(1).map(str::to_owned);
+    asked.or_else(named).unwrap_or_default()
+}
+
+/// What is said of a password that was refused so often that it is not sent any more.
+fn kept_back(pause: Duration) -> String {
+    let hours = pause.as_secs().div_ceil(3600);
+    format!(
+        "the controller refused the user name or the password several times: correct them here; lest everybody who uses \
+         the account is locked out, they are sent again in {hours} hours, or at once when the controller is changed here"
+    )
 }
 
 fn not_accepted() -> ProtectError {

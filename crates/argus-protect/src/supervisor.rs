@@ -17,6 +17,9 @@ use crate::tracker::Origin;
 
 /// Starts the tasks of a connection.
 pub(crate) fn start(hub: &Arc<Hub>, asked: mpsc::Receiver<String>, known_until: Option<Timestamp>) {
+    for (interface, until) in [Interface::Local, Interface::Official].into_iter().zip([known_until; 2]) {
+        until.into_iter().for_each(|until| hub.told_until(interface, until));
+    }
     if hub.client.local().is_some() {
         hub.tasks.spawn(local::run(Arc::clone(hub), known_until));
     }

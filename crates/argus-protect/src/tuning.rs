@@ -23,6 +23,14 @@ pub struct Tuning {
     pub good_after: Duration,
     /// After what a person must mend.
     pub error_pause: Duration,
+    /// So often in a row a password may be refused before it is kept back.
+    pub refusals: u32,
+    /// For that long, then; it is still looked whether the controller answers.
+    pub refused_pause: Duration,
+    /// After so many failures in a row a controller is left alone.
+    pub breaker_after: u32,
+    /// For that long, or until it is connected again.
+    pub breaker_pause: Duration,
     /// After the first refusal because of too many sign-ins; doubled with each further one.
     pub lockout: Duration,
     /// Longest of these.
@@ -31,7 +39,8 @@ pub struct Tuning {
     pub ping_every: Duration,
     /// Until a ping is answered by anything.
     pub ping_deadline: Duration,
-    /// Silence of the local stream after which it is asked whether it lives.
+    /// Silence of the local stream after which it is asked whether it lives, and its history whether it keeps something to
+    /// itself.
     pub suspect_after: Duration,
     /// Silence of the local stream after which it is connected again.
     pub silent_after: Duration,
@@ -81,6 +90,10 @@ impl Default for Tuning {
             backoff_longest: s(30),
             good_after: s(30),
             error_pause: s(300),
+            refusals: 3,
+            refused_pause: s(6 * 3600),
+            breaker_after: 10,
+            breaker_pause: s(300),
             lockout: s(300),
             lockout_longest: s(3600),
             ping_every: s(30),
@@ -119,6 +132,7 @@ impl Tuning {
             &mut t.backoff_longest,
             &mut t.good_after,
             &mut t.error_pause,
+            &mut t.breaker_pause,
             &mut t.ping_every,
             &mut t.ping_deadline,
             &mut t.suspect_after,

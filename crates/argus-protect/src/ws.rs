@@ -94,6 +94,7 @@ async fn handshake(
             if let Some(date) = answer.headers().get(http::header::DATE).and_then(|d| d.to_str().ok()) {
                 http.clock.learn(date);
             }
+            http.breaker.worked();
             Ok(socket)
         }
         Err(Error::Http(answer)) => {

@@ -136,6 +136,7 @@ async fn live_stages(options: &Options, films: &Films, film: &Path) -> Vec<Vec<S
         analysis_rate: None,
         keep,
         privacy: argus_core::PrivacyMask::default(),
+        trust: argus_core::ports::StreamTrust::Any,
     });
     let handle = feed.handle.clone();
     let reader = tokio::spawn(async move {

@@ -74,6 +74,13 @@ impl Sim {
         self.console.state().certificate.pem.clone()
     }
 
+    /// Its certificate with its key, for what else answers in its name, such as an RTSPS server.
+    #[must_use]
+    pub fn identity_pem(&self) -> String {
+        let state = self.console.state();
+        format!("{}\n{}", state.certificate.pem, state.certificate.key_pem)
+    }
+
     /// What its clock shows, in milliseconds since 1970.
     #[must_use]
     pub fn now_ms(&self) -> i64 {
@@ -165,6 +172,18 @@ impl Sim {
                 let alias = self.console.state().chance.alias();
                 crate::model::merge(channel, &json!({"rtspAlias": alias}));
             }
+        }
+        self.camera_update(id, &json!({"channels": channels}));
+    }
+
+    /// The best stream of a camera gets that alias, and the others none: where it is served is said by
+    /// [`Sim::set_rtsp_ports`].
+    pub fn set_alias(&self, id: &str, alias: &str) {
+        let Some(mut channels) = self.camera(id).and_then(|camera| camera.get("channels").cloned()) else { return };
+        for channel in channels.as_array_mut().into_iter().flatten() {
+            let is_best = channel.get("id") == Some(&json!(0));
+            let alias = is_best.then_some(alias);
+            crate::model::merge(channel, &json!({"isRtspEnabled": is_best, "rtspAlias": alias}));
         }
         self.camera_update(id, &json!({"channels": channels}));
     }

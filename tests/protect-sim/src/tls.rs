@@ -27,6 +27,8 @@ pub enum Wire {
 /// A certificate with its key.
 pub(crate) struct Certificate {
     pub(crate) pem: String,
+    /// Its key (PKCS #8).
+    pub(crate) key_pem: String,
     /// SHA-256 of the certificate, 64 hex digits in lower case.
     pub(crate) fingerprint: String,
     pub(crate) config: Arc<ServerConfig>,
@@ -53,6 +55,7 @@ impl Certificate {
         };
         Ok(Self {
             pem: certificate.pem(),
+            key_pem: key.serialize_pem(),
             fingerprint: Sha256::digest(certificate.der()).iter().map(|byte| format!("{byte:02x}")).collect(),
             config: build(&[&rustls::version::TLS12, &rustls::version::TLS13])?,
             config_12: build(&[&rustls::version::TLS12])?,

@@ -142,7 +142,7 @@ fn of_providers(providers: &[ProviderFigures]) -> [Family; 3] {
 }
 
 /// The numbers of UniFi Protect controllers.
-fn of_controllers(controllers: &[ControllerFigures]) -> [Family; 4] {
+fn of_controllers(controllers: &[ControllerFigures]) -> [Family; 5] {
     let status = |family: Family, status: &ControllerStatus| {
         let count = controllers.iter().filter(|c| c.status == *status).count();
         family.with(&[("status", status.as_str())], float(u64::try_from(count).unwrap_or(u64::MAX)))
@@ -157,6 +157,7 @@ fn of_controllers(controllers: &[ControllerFigures]) -> [Family; 4] {
             .with_each(ControllerStatus::ALL, status),
         by_controller("protect_happenings_total", "News of detections that were told", |c| c.happenings),
         by_controller("protect_gaps_total", "Times in which detections may have been missed", |c| c.gaps),
+        by_controller("protect_ends_unknown_total", "Detections whose end was never told", |c| c.ends_unknown),
         by_controller("protect_malformed_total", "Messages that could not be understood", |c| c.malformed),
     ]
 }

@@ -123,6 +123,7 @@ async fn what_the_running_system_counts_is_told() {
             status: ControllerStatus::Connected,
             happenings: 41,
             gaps: 2,
+            ends_unknown: 4,
             malformed: 3,
         }],
     };
@@ -150,6 +151,7 @@ async fn what_the_running_system_counts_is_told() {
         ("protect_controllers{status=\"connected\"}", 1.0),
         ("protect_happenings_total{controller_id=\"0193f000-0000-7000-8000-000000000009\"}", 41.0),
         ("protect_gaps_total{controller_id=\"0193f000-0000-7000-8000-000000000009\"}", 2.0),
+        ("protect_ends_unknown_total{controller_id=\"0193f000-0000-7000-8000-000000000009\"}", 4.0),
         ("protect_malformed_total{controller_id=\"0193f000-0000-7000-8000-000000000009\"}", 3.0),
         ("uptime_seconds", 1.5),
         ("journal_seq", 1.0),

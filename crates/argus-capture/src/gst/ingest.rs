@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use argus_core::Secret;
 use argus_core::camera::{RtspUrl, TestPattern};
+use argus_core::ports::StreamTrust;
 use argus_core::status::FaultKind;
 use gstreamer as gst;
 use gstreamer::prelude::*;
@@ -18,6 +19,7 @@ use crate::CaptureError;
 use crate::error::Cause;
 use crate::gst::element::{Running, encoder, filter, make, parser, unit_caps};
 use crate::gst::faults::{Findings, Place, no_video, of_error};
+use crate::gst::trust::{self, Gate};
 use crate::health::Fault;
 use crate::intake::Intake;
 use crate::ring::Codec;
@@ -26,7 +28,7 @@ use crate::synthetic;
 /// What a pipeline reads from, everything resolved.
 #[derive(Clone, Debug)]
 pub(crate) enum Input {
-    Rtsp { url: String, username: Option<String>, password: Option<Secret>, udp: bool },
+    Rtsp { url: String, username: Option<String>, password: Option<Secret>, udp: bool, trust: StreamTrust },
     Device(String),
     File(PathBuf),
     Test(TestPattern),
@@ -125,7 +127,7 @@ fn build(
         place: place.clone(),
     });
     match input {
-        Input::Rtsp { url, username, password, udp } => {
+        Input::Rtsp { url, username, password, udp, trust } => {
             let src = make("rtspsrc")?;
             src.set_property("location", url);
             if let Some(user) = username {
@@ -140,9 +142,7 @@ fn build(
             src.set_property("tcp-timeout", 8_000_000_u64);
             src.set_property("do-rtsp-keep-alive", true);
             src.set_property("user-agent", "Argus");
-            // Cameras ship certificates that they signed themselves: they are not verified. What is sent is
-            // encrypted all the same.
-            src.set_property_from_str("tls-validation-flags", "no-flags");
+            let gate = trust::guard(&src, trust, place.who(), events.clone());
             let found = findings.clone();
             src.connect("select-stream", false, move |values| {
                 let wanted = catch_unwind(AssertUnwindSafe(|| {
@@ -150,7 +150,7 @@ fn build(
                 }));
                 Some(wanted.unwrap_or(false).to_value())
             });
-            stay(&src, url, place.who(), events);
+            stay(&src, url, gate, place.who(), events);
             pipeline.add(&src).map_err(|e| CaptureError::Pipeline("built", Cause::from(e)))?;
             plug.listen(&src, false);
         }
@@ -188,22 +188,26 @@ fn build(
 }
 
 /// Keeps an RTSP source at the host and port of its address. A camera may redirect it, and without this it would go
-/// there and sign in with the password that was stored for this place.
+/// there and sign in with the password that was stored for this place. Nor is anything said before the gate is open.
 ///
 /// Asked before every message, on the thread that sends it: `false` sends nothing.
-fn stay(src: &gst::Element, url: &str, who: String, events: mpsc::Sender<SessionEvent>) {
+fn stay(src: &gst::Element, url: &str, gate: Gate, who: String, events: mpsc::Sender<SessionEvent>) {
     let own = endpoint(url);
     src.connect("before-send", false, move |values| {
         let goes = catch_unwind(AssertUnwindSafe(|| {
             let Some(src) = values.first().and_then(|v| v.get::<gst::Element>().ok()) else { return false };
             // The source writes the address that it was redirected to into this property, before it connects.
             let now = src.property::<Option<String>>("location");
-            if own.is_some() && now.as_deref().and_then(endpoint) == own {
-                return true;
-            }
+            let fault = if own.is_some() && now.as_deref().and_then(endpoint) == own {
+                match gate.refusal(&who) {
+                    Some(fault) => fault,
+                    None => return true,
+                }
+            } else {
+                Fault::new(FaultKind::Invalid, format!("{who} redirects to another host"))
+            };
             src.set_property("user-id", None::<&str>);
             src.set_property("user-pw", None::<&str>);
-            let fault = Fault::new(FaultKind::Invalid, format!("{who} redirects to another host"));
             // Full: the first fault is already on its way.
             let _ = events.try_send(SessionEvent::Lost(fault));
             false

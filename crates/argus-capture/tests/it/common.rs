@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use argus_capture::{Feeds, FeedsConfig, GateMode};
 use argus_core::camera::{Source, TestPattern};
-use argus_core::ports::{FeedItem, FeedPlan, OpenFeed};
+use argus_core::ports::{FeedItem, FeedPlan, OpenFeed, StreamTrust};
 use argus_core::status::{CameraState, CameraStatus};
 use argus_core::{CameraId, Clock, Picture, PrivacyMask, Timestamp};
 use gstreamer as gst;
@@ -67,7 +67,14 @@ pub(crate) fn file(path: &str, looped: bool) -> Source {
 
 pub(crate) fn plan(source: Source, analysis_rate: Option<u8>) -> FeedPlan {
     let camera_id = CameraId::new(Timestamp::from_millis(1_766_485_800_000));
-    FeedPlan { camera_id, source, analysis_rate, keep: Duration::from_secs(10), privacy: PrivacyMask::default() }
+    FeedPlan {
+        camera_id,
+        source,
+        analysis_rate,
+        keep: Duration::from_secs(10),
+        privacy: PrivacyMask::default(),
+        trust: StreamTrust::Any,
+    }
 }
 
 pub(crate) async fn next(feed: &mut OpenFeed) -> Option<FeedItem> {

@@ -1,12 +1,14 @@
 //! A real RTSP server in this process, real coded video.
 
-use std::sync::mpsc;
+use std::io::Read;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use argus_capture::GateMode;
 use argus_core::camera::{RtspTransport, RtspUrl, Source};
-use argus_core::ports::{CameraFeeds, FeedItem};
+use argus_core::ports::{CameraFeeds, FeedItem, FeedPlan, StreamTrust};
 use argus_core::status::{CameraStatus, FaultKind};
 use argus_core::{PrivacyMask, Secret};
 use gstreamer as gst;
@@ -36,6 +38,8 @@ const WITH_SOUND: &str = "( audiotestsrc is-live=true ! audioconvert ! alawenc !
 /// A server with its own thread and main loop.
 struct Server {
     port: u16,
+    /// Requests that came, of any client.
+    asked: Arc<AtomicUsize>,
     main: glib::MainLoop,
     thread: Option<JoinHandle<()>>,
 }
@@ -50,6 +54,8 @@ impl Server {
     fn serve(port: u16, login: Option<(&'static str, &'static str)>, tls: Option<String>) -> Self {
         gst::init().unwrap();
         let (tx, rx) = mpsc::channel();
+        let asked = Arc::<AtomicUsize>::default();
+        let heard = asked.clone();
         let thread = std::thread::spawn(move || {
             let context = glib::MainContext::new();
             context
@@ -58,6 +64,15 @@ impl Server {
                     let server = server::RTSPServer::new();
                     server.set_address("127.0.0.1");
                     server.set_service(&port.to_string());
+                    server.connect_client_connected(move |_, client| {
+                        let (options, describe) = (heard.clone(), heard.clone());
+                        client.connect_options_request(move |_, _| {
+                            options.fetch_add(1, Ordering::SeqCst);
+                        });
+                        client.connect_describe_request(move |_, _| {
+                            describe.fetch_add(1, Ordering::SeqCst);
+                        });
+                    });
                     let mounts = server.mount_points().unwrap();
                     let streams = [
                         ("/h264", H264),
@@ -103,7 +118,7 @@ impl Server {
                 .unwrap();
         });
         let (port, main) = rx.recv_timeout(Duration::from_secs(20)).unwrap();
-        Self { port, main, thread: Some(thread) }
+        Self { port, asked, main, thread: Some(thread) }
     }
 
     fn source(&self, path: &str, transport: RtspTransport, login: Option<(&str, &str)>) -> Source {
@@ -167,6 +182,63 @@ async fn an_encrypted_stream_with_a_certificate_signed_by_the_camera_itself() {
     until_status(&mut feed, CameraStatus::Online).await;
     pictures(&mut feed, 3).await;
     feed.handle.stop().await;
+}
+
+/// A certificate for nobody, with its key, as PEM, and its SHA-256.
+fn own_certificate() -> (String, String) {
+    let own = rcgen::generate_simple_self_signed(["camera.invalid".to_owned()]).unwrap();
+    let sha256 = glib::compute_checksum_for_data(glib::ChecksumType::Sha256, own.cert.der()).unwrap();
+    (own.cert.pem() + &own.signing_key.serialize_pem(), sha256.into())
+}
+
+#[tokio::test]
+async fn only_the_pinned_certificate_will_do() {
+    let login = Some(("joe", "s3cret"));
+    let (pem, sha256) = own_certificate();
+    let (bench, server) = (Bench::new(), Server::serve(0, login, Some(pem)));
+    let feeds = bench.feeds(GateMode::Off);
+    let open = |host: &str, trust| {
+        let url = format!("rtsps://joe:s3cret@{host}:{}/h264", server.port);
+        let (url, username, password) = RtspUrl::parse(&url).unwrap();
+        let source = Source::Rtsp { url, username, password, transport: RtspTransport::Tcp };
+        feeds.open(FeedPlan { trust, ..plan(source, Some(5)) })
+    };
+    let (_, other) = own_certificate();
+    let refused = [
+        (StreamTrust::Pinned(other), "another certificate than the pinned one"),
+        (StreamTrust::System, "a certificate that this machine does not trust"),
+    ];
+    for (trust, text) in refused {
+        let mut feed = open("127.0.0.1", trust.clone());
+        let state = until_status(&mut feed, CameraStatus::Error).await;
+        assert_eq!(state.last_error_kind, Some(FaultKind::Invalid), "{state:?}");
+        let said = state.last_error.unwrap();
+        assert!(said.contains(text) && said.contains(&sha256), "{trust:?}: {said}");
+        feed.handle.stop().await;
+        assert_eq!(server.asked.load(Ordering::SeqCst), 0, "{trust:?}: nothing was said to it");
+    }
+    // Its name does not matter then.
+    for host in ["127.0.0.1", "localhost"] {
+        let mut feed = open(host, StreamTrust::Pinned(sha256.clone()));
+        until_status(&mut feed, CameraStatus::Online).await;
+        pictures(&mut feed, 2).await;
+        feed.handle.stop().await;
+    }
+    assert!(server.asked.load(Ordering::SeqCst) > 0);
+}
+
+#[tokio::test]
+async fn what_is_not_encrypted_has_no_certificate_that_would_do() {
+    let (bench, listener) = (Bench::new(), std::net::TcpListener::bind("127.0.0.1:0").unwrap());
+    let source = source(listener.local_addr().unwrap().port(), "/h264", RtspTransport::Tcp, None);
+    let pinned = FeedPlan { trust: StreamTrust::Pinned("0".repeat(64)), ..plan(source, Some(5)) };
+    let mut feed = bench.feeds(GateMode::Off).open(pinned);
+    let state = until_status(&mut feed, CameraStatus::Error).await;
+    assert!(state.last_error.is_some_and(|said| said.contains("is not encrypted")));
+    feed.handle.stop().await;
+    let mut said = Vec::new();
+    listener.accept().unwrap().0.read_to_end(&mut said).unwrap();
+    assert_eq!(said, b"", "it was looked whether somebody answers, and nothing said");
 }
 
 /// When a player shows the pictures of a film, seconds, in the order in which they come out of the decoder.

@@ -42,12 +42,6 @@ impl Album<'_> {
             Origin::Told => true,
             Origin::Left { frames, .. } => frames,
         };
-        if self.event.bare {
-            self.frames(Vec::new()).await;
-            // The event is over when this returns: its end must have been told.
-            self.ended().await;
-            return;
-        }
         let is_live = self.event.records_live();
         let (event, closed) = (self.event, self.closed.clone());
         let record = async { if is_live { live::record(event, closed).await } else { None } };
@@ -67,9 +61,11 @@ impl Album<'_> {
             self.put_thumbnail(&still).await;
         }
         match recorded {
-            Some(clip) => self.put_clip(clip).await,
-            None if is_live => self.no_clip("cannot be had: there was no live stream to record").await,
-            None => self.clip(ended).await,
+            Some(clip) if !self.event.exports() => self.put_clip(clip).await,
+            None if is_live && !self.event.exports() => {
+                self.no_clip("cannot be had: there was no live stream to record").await;
+            }
+            recorded => self.clip(ended, recorded).await,
         }
     }
 
@@ -265,7 +261,7 @@ impl Album<'_> {
     }
 
     /// Stores the pictures and hands the event to the analysis queue, whatever came of them.
-    async fn frames(&self, stills: Vec<Still>) {
+    pub(crate) async fn frames(&self, stills: Vec<Still>) {
         let settings = self.event.deps.settings.now();
         let mut frames = Vec::new();
         for (index, still) in (0_u32..).zip(stills) {
@@ -313,7 +309,8 @@ impl Album<'_> {
         }
     }
 
-    async fn clip(&self, ended: Timestamp) {
+    /// Exports the clip; what was recorded meanwhile takes its place when none comes.
+    async fn clip(&self, ended: Timestamp, recorded: Option<ClipFile>) {
         if !self.event.wants_clip() {
             let is_left = matches!(self.event.origin, Origin::Left { clip: true, .. });
             if is_left || self.event.promised.load(Ordering::Relaxed) {
@@ -322,8 +319,10 @@ impl Album<'_> {
             return;
         }
         if self.event.story.borrow().cut == Some(Cut::Gone) {
-            self.no_clip("cannot be had: the controller was disabled or deleted").await;
-            return;
+            return match recorded {
+                Some(clip) => self.put_clip(clip).await,
+                None => self.no_clip("cannot be had: the controller was disabled or deleted").await,
+            };
         }
         let config = &self.event.camera.config;
         let from = self.event.started.minus(Duration::from_secs(config.pre_roll_s.into()));
@@ -340,10 +339,28 @@ impl Album<'_> {
         match asked.await {
             Ok(clip) if !self.event.privacy().is_empty() => {
                 drop(clip);
-                self.no_clip("is not kept: what nobody may see cannot be painted over in it").await;
+                match recorded {
+                    Some(clip) => self.put_clip(clip).await,
+                    None => self.no_clip("is not kept: what nobody may see cannot be painted over in it").await,
+                }
             }
-            Ok(clip) => self.put_clip(clip).await,
-            Err(e) => self.no_clip(&format!("could not be fetched: {e}")).await,
+            Ok(clip) => {
+                self.event.link.note_export(self.event.camera.id, true);
+                self.put_clip(clip).await;
+            }
+            Err(e) => {
+                // Of one that is away nothing is known of its recordings.
+                if !matches!(e, ControllerError::Unavailable(_)) {
+                    self.event.link.note_export(self.event.camera.id, false);
+                }
+                match recorded {
+                    Some(clip) => {
+                        info!(event.id = %self.event.id, "the clip is that of the live stream; none could be fetched: {e}");
+                        self.put_clip(clip).await;
+                    }
+                    None => self.no_clip(&format!("could not be fetched: {e}")).await,
+                }
+            }
         }
     }
 

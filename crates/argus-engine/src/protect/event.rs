@@ -101,9 +101,28 @@ impl Story {
             || self.objects().iter().any(|object| !event.objects_detected.contains(object))
     }
 
+    /// An end that the rules of its camera allow.
+    pub(crate) fn within(&self, started: Timestamp, end: Timestamp, camera: &Camera) -> Timestamp {
+        end.max(started).min(started.plus(longest(self.kind, camera)))
+    }
+
+    /// The change that closes its event.
+    pub(crate) fn closed(&self, ended_at: Timestamp, clip_expected: bool) -> EventChange {
+        let confidence = self.confidence();
+        EventChange::Closed { ended_at, motion: None, zones: Vec::new(), confidence, clip_expected }
+    }
+
     /// What an event shows of it.
     fn facts(&self) -> (DetectionType, u8, Vec<ObjectKind>, Option<String>) {
         (self.kind, self.confidence(), self.objects(), self.word())
+    }
+}
+
+/// How long an event of that kind lasts at most.
+fn longest(kind: DetectionType, camera: &Camera) -> Duration {
+    match kind {
+        DetectionType::Ring => RING,
+        _ => Duration::from_secs(camera.config.max_event_s.into()),
     }
 }
 
@@ -160,6 +179,20 @@ impl ProtectEvent {
         {
             warn!(event.id = %self.id, "media of a deleted event stay until the next sweep: {}", chain(&e));
         }
+    }
+
+    /// Stores the event with nothing else, over.
+    pub(crate) async fn store_alone(&self) {
+        if !self.is_stored().await {
+            return;
+        }
+        self.link.is_stored(self.id);
+        let story = self.story.borrow().clone();
+        let end = story.told.ended_at.map_or(self.started, |end| story.within(self.started, end, &self.camera));
+        self.close(&story, end).await;
+        let (_told, closed) = watch::channel(Some(end));
+        let prefix = event_prefix(self.camera.id, self.id, self.started);
+        Album { event: self, prefix: &prefix, closed }.frames(Vec::new()).await;
     }
 
     /// What of the camera nobody may see: now, and when the event began.
@@ -293,10 +326,7 @@ impl ProtectEvent {
     }
 
     fn longest(&self) -> Duration {
-        match self.story.borrow().kind {
-            DetectionType::Ring => RING,
-            _ => Duration::from_secs(self.camera.config.max_event_s.into()),
-        }
+        longest(self.story.borrow().kind, &self.camera)
     }
 
     /// When it ended, once that is known or will not be.
@@ -321,13 +351,7 @@ impl ProtectEvent {
     async fn close(&self, now: &Story, ended_at: Timestamp) {
         let clip_expected = self.wants_clip();
         self.promised.store(clip_expected, Ordering::Relaxed);
-        let closed = EventChange::Closed {
-            ended_at,
-            motion: None,
-            zones: Vec::new(),
-            confidence: now.confidence(),
-            clip_expected,
-        };
+        let closed = now.closed(ended_at, clip_expected);
         if self.change("close the event", vec![closed]).await {
             let duration_ms = ended_at.millis_since(self.started);
             let end_unknown = now.told.ended_at.is_none() || now.told.end_unknown;
@@ -346,12 +370,17 @@ impl ProtectEvent {
         }
     }
 
-    /// Whether its clip is recorded from the live stream: the controller's recordings may not be asked, or what nobody
-    /// may see could not be painted over in them.
+    /// Whether its clip may be exported from the controller's recordings: they may be asked, and nothing would have to be
+    /// painted over in them.
+    pub(crate) fn exports(&self) -> bool {
+        self.link.state().features.clips && self.privacy().is_empty()
+    }
+
+    /// Whether its clip is recorded from the live stream: none can be exported, or it is not known that one will come.
     pub(crate) fn records_live(&self) -> bool {
         let is_live = matches!(self.origin, Origin::Told) && !self.story.borrow().told.from_history;
-        let exports = self.link.state().features.clips && self.privacy().is_empty();
-        is_live && !exports && self.wants_clip()
+        let is_proven = self.exports() && self.link.export_worked(self.camera.id) == Some(true);
+        is_live && !is_proven && self.wants_clip()
     }
 
     pub(crate) async fn change(&self, what: &'static str, changes: Vec<EventChange>) -> bool {

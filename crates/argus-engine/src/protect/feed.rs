@@ -338,6 +338,10 @@ impl FeedHandle for Handle {
             lock(&self.source).clone_from(source);
         }
         lock(&self.privacy).clone_from(&plan.privacy);
+        let link = lock(&self.source).controller_id.and_then(|id| self.hub.link(id));
+        if let Some(link) = link {
+            link.hide(plan.camera_id, &plan.privacy);
+        }
     }
 
     async fn stop(&self) {

@@ -8,18 +8,24 @@ use std::time::Duration;
 use argus_core::controller::{
     ControllerDevice, ControllerError, ControllerHandle, ControllerState, ControllerStatus, StoredController,
 };
-use argus_core::{CameraId, ControllerId, EventId, Secret, Timestamp};
-use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
+use argus_core::{CameraId, ControllerId, EventId, PrivacyMask, Secret, Timestamp};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::event::{Cut, Story};
+use super::live::Live;
+use super::standby::Standby;
 use crate::camera::lock;
 
 /// So many pictures are fetched from one controller at a time: each makes a camera encode one.
 const PICTURES: usize = 3;
 /// So many clips are waited for and fetched at a time.
 const CLIPS: usize = 8;
+/// So many live streams are recorded at a time.
+const RECORDINGS: usize = 16;
+/// So many of what is stored without a task of its own are being stored at a time.
+const BRIEF: usize = 64;
 /// So many events may hold pictures in memory at a time.
 const ALBUMS: usize = 24;
 /// So long a question waits for a connection that is being made again.
@@ -70,12 +76,23 @@ pub(crate) struct Link {
     pub(crate) pictures: Semaphore,
     pub(crate) clips: Semaphore,
     pub(crate) albums: Semaphore,
+    pub(crate) recordings: Semaphore,
+    /// Turns of what is stored without a task that follows it.
+    room: Arc<Semaphore>,
+    /// Cameras whose live stream is kept open.
+    pub(crate) standby: Mutex<HashMap<CameraId, Standby>>,
+    /// Live streams that were opened for one event.
+    pub(crate) recorded: Mutex<HashMap<EventId, (CameraId, Live)>>,
+    /// Whether the last export of a camera's clip worked.
+    exports: Mutex<HashMap<CameraId, bool>>,
     /// The tasks of its events.
     pub(crate) events: TaskTracker,
     /// Nobody waits for its events any more.
     pub(crate) give_up: CancellationToken,
     pub(crate) happenings: AtomicU64,
     pub(crate) gaps: AtomicU64,
+    /// Detections whose end was never told.
+    pub(crate) ends_unknown: AtomicU64,
 }
 
 /// What people see of it.
@@ -133,10 +150,16 @@ impl Link {
             pictures: Semaphore::new(PICTURES),
             clips: Semaphore::new(CLIPS),
             albums: Semaphore::new(ALBUMS),
+            recordings: Semaphore::new(RECORDINGS),
+            room: Arc::new(Semaphore::new(BRIEF)),
+            standby: Mutex::default(),
+            recorded: Mutex::default(),
+            exports: Mutex::default(),
             events: TaskTracker::new(),
             give_up: CancellationToken::new(),
             happenings: AtomicU64::new(0),
             gaps: AtomicU64::new(0),
+            ends_unknown: AtomicU64::new(0),
         };
         (Arc::new(link), inbox)
     }
@@ -257,6 +280,17 @@ impl Link {
         lock(&self.running).insert(running.event, running);
     }
 
+    /// An event that is to be stored without a task that follows it.
+    pub(crate) fn unstored(&self, event: EventId, started: Timestamp) {
+        lock(&self.unstored).insert(event, started);
+    }
+
+    /// Waits for a turn to store something beside the events' own tasks. Cancel-safe.
+    pub(crate) async fn room(&self) -> Option<OwnedSemaphorePermit> {
+        // It is never closed.
+        Arc::clone(&self.room).acquire_owned().await.ok()
+    }
+
     pub(crate) fn resumed(&self, running: Running) {
         lock(&self.running).insert(running.event, running);
     }
@@ -309,6 +343,38 @@ impl Link {
         let running = lock(&self.running);
         let open = running.values().filter(|r| r.camera == camera && r.story.borrow().is_open);
         open.map(|r| r.event).max()
+    }
+
+    /// The live stream of a camera that is kept open.
+    pub(crate) fn standing_by(&self, camera: CameraId) -> Option<Live> {
+        lock(&self.standby).get(&camera).and_then(|kept| kept.live.clone())
+    }
+
+    /// Notes the live stream of a camera that is kept open, or that there is none now.
+    pub(crate) fn stand_by(&self, camera: CameraId, live: Option<Live>) {
+        if let Some(kept) = lock(&self.standby).get_mut(&camera) {
+            kept.live = live;
+        }
+    }
+
+    /// Paints over what nobody may see in the open streams of a camera, from now on.
+    pub(crate) fn hide(&self, camera: CameraId, privacy: &PrivacyMask) {
+        let recorded = lock(&self.recorded);
+        let theirs = recorded.values().filter(|(of, _)| *of == camera).map(|(_, live)| live.clone());
+        for live in self.standing_by(camera).into_iter().chain(theirs) {
+            live.hide(privacy);
+        }
+    }
+
+    /// Whether the last export of a camera's clip worked; `None` when none was tried yet.
+    pub(crate) fn export_worked(&self, camera: CameraId) -> Option<bool> {
+        lock(&self.exports).get(&camera).copied()
+    }
+
+    pub(crate) fn note_export(&self, camera: CameraId, worked: bool) {
+        if lock(&self.exports).insert(camera, worked) != Some(worked) {
+            self.upkeep.notify_one();
+        }
     }
 
     /// Asks the controller, and waits for a connection that is being made again as long as that may help.

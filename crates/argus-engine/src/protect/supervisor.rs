@@ -6,25 +6,28 @@ use std::time::Duration;
 
 use argus_core::camera::{Camera, Source};
 use argus_core::controller::{
-    ControllerItem, ControllerPlan, ControllerStatus, Happening, HappeningPhase, OpenController, StoredController,
+    ControllerFault, ControllerItem, ControllerPlan, ControllerStatus, Happening, HappeningPhase, OpenController,
+    StoredController,
 };
 use argus_core::event::DetectionType;
 use argus_core::{EventId, Timestamp, chain};
 use argus_db::{ClipState, ControllerMemory, FramesState, UnfinishedEvent};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 use tokio::time::{sleep, timeout};
 use tracing::{error, info, warn};
 
+use super::brief;
 use super::event::{Cut, Origin, ProtectEvent, Story};
 use super::follow;
 use super::link::{Command, Gap, Link, Running, blank};
+use super::standby;
 use super::tracker::{Decision, Rules, Span, Tracker};
 use crate::Deps;
 use crate::camera::lock;
 
 /// How long a controller that stops waits for its events' last steps.
 const STOP_WAIT: Duration = Duration::from_secs(4);
-/// So many events may run at a time; of more, nothing but the event itself is kept.
+/// So many events may run at a time; of more, nothing but the event itself is kept ([`brief`]).
 const EVENTS: usize = 2048;
 /// Detections of so long ago are read at the start, so that none makes a second event.
 const SEEN_BEFORE: Duration = Duration::from_secs(2 * 24 * 3600);
@@ -48,7 +51,8 @@ pub(crate) fn start(
 ) -> Arc<Link> {
     let (link, inbox) = Link::new(stored, last_connected_at, deps.protect.changed.clone());
     lock(&deps.protect.links).insert(link.id, Arc::clone(&link));
-    let task = Supervisor { deps: Arc::clone(deps), link: Arc::clone(&link), inbox, tracker: Tracker::default() };
+    let tracker = Tracker::default();
+    let task = Supervisor { deps: Arc::clone(deps), link: Arc::clone(&link), inbox, tracker, by_hand: false };
     deps.tasks.spawn(task.run(left));
     link
 }
@@ -58,6 +62,8 @@ struct Supervisor {
     link: Arc<Link>,
     inbox: mpsc::Receiver<Command>,
     tracker: Tracker,
+    /// Somebody changed it after it refused the credentials.
+    by_hand: bool,
 }
 
 /// Why the inner loop of a controller ended.
@@ -114,8 +120,9 @@ impl Supervisor {
             Ok(known) => known,
             Err(next) => return next,
         };
-        let plan =
-            ControllerPlan { id: stored.id, config: stored.config, kept: memory.kept, known_until: memory.known_until };
+        // How often a password was refused does not count for whoever has just sent it again.
+        let kept = memory.kept.filter(|_| !std::mem::take(&mut self.by_hand));
+        let plan = ControllerPlan { id: stored.id, config: stored.config, kept, known_until: memory.known_until };
         let OpenController { mut stream, handle } = self.deps.controllers.open(plan);
         self.link.put_handle(Some(Arc::clone(&handle)));
         let next = loop {
@@ -130,8 +137,9 @@ impl Supervisor {
                     Some(Command::Stop { why, done }) => break Next::End { why, done: Some(done) },
                     None => break Next::End { why: Cut::Gone, done: None },
                 },
-                item = stream.next() => match item {
-                    Some(item) => self.item(item),
+                // With room for what it may make of it, which is bounded by that.
+                (item, room) = async { let room = self.link.room().await; (stream.next().await, room) } => match item {
+                    Some(item) => self.item(item, room),
                     None => {
                         error!(controller.id = %self.link.id, "its connection ended by itself; it is made anew");
                         sleep(RETRY).await;
@@ -186,16 +194,17 @@ impl Supervisor {
     }
 
     /// Takes a configuration; true when it must be connected anew for it.
-    fn configure(&self, stored: StoredController) -> bool {
+    fn configure(&mut self, stored: StoredController) -> bool {
         let old = self.link.stored().config;
         let renamed = argus_core::controller::ControllerConfig { name: stored.config.name.clone(), ..old.clone() };
         // Whoever changes one that is in trouble has mended something: it is tried again at once.
         let anew = renamed != stored.config || self.link.state().status != ControllerStatus::Connected;
+        self.by_hand = self.link.state().last_error_kind == Some(ControllerFault::Unauthorized);
         self.link.configure(stored);
         anew
     }
 
-    fn item(&mut self, item: ControllerItem) {
+    fn item(&mut self, item: ControllerItem, room: Option<OwnedSemaphorePermit>) {
         let now = self.deps.clock.now();
         match item {
             ControllerItem::State(state) => {
@@ -214,8 +223,8 @@ impl Supervisor {
                 }
             }
             ControllerItem::Devices(devices) => self.link.put_devices(devices, now),
-            ControllerItem::Happening(told) => self.happening(told, now),
-            ControllerItem::Gap { from, until, reason } => self.gap(Gap { from, until, reason }),
+            ControllerItem::Happening(told) => self.happening(told, now, room),
+            ControllerItem::Gap { from, until, reason } => self.gap(Gap { from, until, reason }, room),
             ControllerItem::Keep(kept) => self.link.put_keep(kept),
         }
     }
@@ -238,8 +247,11 @@ impl Supervisor {
         theirs(true).or_else(|| theirs(false))
     }
 
-    fn happening(&mut self, told: Happening, now: Timestamp) {
+    fn happening(&mut self, told: Happening, now: Timestamp, room: Option<OwnedSemaphorePermit>) {
         self.link.happenings.fetch_add(1, Ordering::Relaxed);
+        if told.phase == HappeningPhase::Ended && told.end_unknown {
+            self.link.ends_unknown.fetch_add(1, Ordering::Relaxed);
+        }
         let Some(camera) = self.camera(&told.device).filter(|camera| camera.config.is_enabled) else { return };
         let settings = self.deps.settings.now();
         let schedule = camera.config.schedule.as_ref();
@@ -253,28 +265,37 @@ impl Supervisor {
                     story.kind = kind;
                 });
                 if !known && told.phase != HappeningPhase::Began {
-                    self.late(event, told, kind);
+                    self.late(event, told, kind, room);
                 }
             }
             Decision::Open(kind) => {
                 let id = EventId::new(now.max(told.started_at));
                 let span = Span { started: told.started_at, ended: told.ended_at };
                 self.tracker.made(&told.id, id, kind, span, &rules);
-                self.begin(id, camera, told, kind);
+                self.begin(id, camera, told, kind, room);
             }
         }
     }
 
     /// Starts the task of a new event.
-    fn begin(&self, id: EventId, camera: Camera, told: Happening, kind: DetectionType) {
+    fn begin(
+        &self,
+        id: EventId,
+        camera: Camera,
+        told: Happening,
+        kind: DetectionType,
+        room: Option<OwnedSemaphorePermit>,
+    ) {
         let bare = self.link.running() >= EVENTS;
-        if bare {
-            warn!(controller.id = %self.link.id, event.id = %id, "more than {EVENTS} events at a time: it gets no pictures");
-        }
         let started = told.started_at;
         let (story, follow) = watch::channel(Story { told, kind, is_open: true, cut: None });
-        // Before its task runs, which may say that it is stored, or over, at once.
-        self.link.began(Running { camera: camera.id, event: id, story }, started);
+        if bare {
+            warn!(controller.id = %self.link.id, event.id = %id, "more than {EVENTS} events at a time: it gets no pictures");
+            self.link.unstored(id, started);
+        } else {
+            // Before its task runs, which may say that it is stored, or over, at once.
+            self.link.began(Running { camera: camera.id, event: id, story }, started);
+        }
         let event = ProtectEvent {
             deps: Arc::clone(&self.deps),
             link: Arc::clone(&self.link),
@@ -287,7 +308,11 @@ impl Supervisor {
             promised: AtomicBool::new(false),
             gone: AtomicBool::new(false),
         };
-        self.link.events.spawn(event.run());
+        if bare {
+            self.link.events.spawn(brief::store(event, room));
+        } else {
+            self.link.events.spawn(event.run());
+        }
     }
 
     /// Goes on with an event that the last run left.
@@ -337,26 +362,14 @@ impl Supervisor {
     }
 
     /// Something is told of an event whose task has ended: what it was is noted, nothing is fetched.
-    fn late(&self, event: EventId, told: Happening, kind: DetectionType) {
-        let deps = Arc::clone(&self.deps);
+    fn late(&self, event: EventId, told: Happening, kind: DetectionType, room: Option<OwnedSemaphorePermit>) {
         let Some(camera) = self.camera(&told.device) else { return };
         let story = Story { told, kind, is_open: false, cut: None };
-        self.link.events.spawn(async move {
-            let change = story.refined(&camera.config.name);
-            match deps.db.event_get(event).await {
-                Ok(Some(stored)) if story.is_news(&stored) => {
-                    if let Err(e) = deps.db.event_change(event, vec![change], deps.clock.now()).await {
-                        warn!(event.id = %event, "late news of it could not be stored: {}", chain(&e));
-                    }
-                }
-                Ok(_) => {}
-                Err(e) => warn!(event.id = %event, "late news of it could not be stored: {}", chain(&e)),
-            }
-        });
+        self.link.events.spawn(brief::late(Arc::clone(&self.deps), event, camera, story, room));
     }
 
     /// Puts on account what may have been missed.
-    fn gap(&self, gap: Gap) {
+    fn gap(&self, gap: Gap, room: Option<OwnedSemaphorePermit>) {
         warn!(
             controller.id = %self.link.id, from = %gap.from, until = %gap.until,
             "detections may have been missed: {}", gap.reason
@@ -373,6 +386,7 @@ impl Supervisor {
             .collect();
         let deps = Arc::clone(&self.deps);
         self.link.events.spawn(async move {
+            let _room = room;
             for camera in cameras {
                 let missed = deps.db.coverage_missed(camera, gap.from, gap.until, gap.reason.clone()).await;
                 if let Err(e) = missed {
@@ -408,6 +422,7 @@ async fn upkeep(deps: Arc<Deps>, link: Arc<Link>) {
         }
         note(&deps, &link).await;
         follow::devices(&deps, &link).await;
+        standby::reconcile(&deps, &link);
         // A try that failed counts too, and one that is not connected is left alone: each try may be a sign-in.
         let now = deps.clock.now();
         let read_at = link.devices().map(|(read, _)| tried_at.map_or(read, |tried| tried.max(read)));
@@ -435,9 +450,9 @@ async fn note(deps: &Deps, link: &Link) {
         link.return_keep(kept);
     }
     let Some(since) = link.connected_since() else { return };
-    // Nothing is known of what happened before it was connected, until that was told too.
-    let settled = now.minus(KNOWN_LAG);
-    let known = if settled >= since { settled } else { return note_first(deps, link, since).await };
+    // As far as was really heard: a stream may have been silent for long. What was heard may still be on its way here.
+    let heard = link.handle().and_then(|handle| handle.known_until()).map(|heard| heard.min(now.minus(KNOWN_LAG)));
+    let Some(known) = heard.filter(|heard| *heard >= since) else { return note_first(deps, link, since).await };
     let known = link.oldest_unstored().map_or(known, |oldest| known.min(oldest));
     if let Err(e) = deps.db.controller_note(link.id, Some(known), Some(now)).await {
         warn!(controller.id = %link.id, "how far it is known could not be stored: {}", chain(&e));

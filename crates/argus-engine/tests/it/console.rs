@@ -79,6 +79,8 @@ pub(crate) struct Consoles {
     features: Mutex<ControllerFeatures>,
     /// Whether live streams are switched on.
     pub(crate) streams: Mutex<bool>,
+    /// Until when everything was told.
+    pub(crate) known_until: Mutex<Option<Timestamp>>,
     /// Permits to give a picture; plenty unless a test takes them away.
     pub(crate) gate: Semaphore,
 }
@@ -92,6 +94,7 @@ impl Default for Consoles {
             devices: Mutex::new(vec![device("door", "AA0000000001", "Front door")]),
             features: Mutex::new(ControllerFeatures { events: true, snapshots: true, clips: true }),
             streams: Mutex::new(false),
+            known_until: Mutex::default(),
             gate: Semaphore::new(1_000_000),
         }
     }
@@ -195,6 +198,10 @@ impl Handle {
 impl ControllerHandle for Handle {
     fn state(&self) -> ControllerState {
         connected()
+    }
+
+    fn known_until(&self) -> Option<Timestamp> {
+        *self.1.known_until.lock().unwrap()
     }
 
     async fn devices(&self) -> Result<Vec<ControllerDevice>, ControllerError> {

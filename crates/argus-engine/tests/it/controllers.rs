@@ -8,7 +8,7 @@ use argus_core::controller::{
     ControllerStatus, Happening, HappeningPhase,
 };
 use argus_core::event::{DescriptionStatus, DetectionType, Event, ObjectKind};
-use argus_core::ports::{ComponentStatus, Control, ControllerControl};
+use argus_core::ports::{ComponentStatus, Control, ControllerControl, StreamTrust};
 use argus_core::schedule::{Day, Schedule, Window};
 use argus_core::status::{CameraStatus, FaultKind};
 use argus_core::{CameraId, Clock, ControllerId, ErrorClass, Secret};
@@ -216,6 +216,49 @@ async fn nothing_is_lost_because_a_picture_is_slow() {
     wait("all events", all_closed).await;
     stage.consoles.gate.add_permits(1_000_000);
     wait("all pictures", || async { stage.events().await.iter().all(is_complete).then_some(()) }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_more_events_than_can_run_each_is_stored() {
+    let stage = Stage::start().await;
+    let id = controller(&stage, 443).await;
+    door(&stage, id).await;
+    stage.consoles.gate.forget_permits(usize::MAX);
+    let began = stage.clock.now().minus(Duration::from_secs(5));
+    let at = |n: u32| began.plus(Duration::from_millis(n.into()));
+    let told = |n: u32| happening(&format!("e{n}"), "door", DetectionType::Person, at(n));
+    for n in 0..2100 {
+        stage.told(id, &told(n));
+        if n % 100 == 99 {
+            stage.detection(&format!("e{n}"), |_| true).await;
+        }
+    }
+    stage.detection("e2047", |e| e.ended_at.is_none()).await;
+    stage.detection("e2048", |e| e.ended_at.is_some()).await;
+    let last = stage.detection("e2099", |e| e.ended_at.is_some()).await;
+    assert_eq!((last.duration_ms, last.thumbnail_url.is_some()), (Some(0), false), "nothing more is known of it");
+    // What is told of it later is noted without a task of its own.
+    let end = ended(&told(2099), 7);
+    stage.told(id, &Happening { kinds: vec![DetectionType::Person, DetectionType::Vehicle], ..end });
+    let last = stage.detection("e2099", |e| e.duration_ms == Some(7000)).await;
+    assert!(last.objects_detected.contains(&ObjectKind::Vehicle));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn how_far_a_controller_is_known_moves_with_what_was_heard() {
+    let stage = Stage::start().await;
+    let id = controller(&stage, 443).await;
+    let since = stage.clock.now();
+    let known = || async { stage.db.controller_get(id).await.unwrap().1.known_until };
+    wait("the first note", || async { known().await.filter(|at| *at == since) }).await;
+    stage.clock.advance(Duration::from_secs(300));
+    let heard = since.plus(Duration::from_secs(100));
+    *stage.consoles.known_until.lock().unwrap() = Some(heard);
+    wait("what was heard", || async { known().await.filter(|at| *at == heard) }).await;
+    // What was just heard may still be on its way to the database.
+    *stage.consoles.known_until.lock().unwrap() = Some(stage.clock.now());
+    let settled = stage.clock.now().minus(Duration::from_secs(30));
+    wait("what is settled", || async { known().await.filter(|at| *at == settled) }).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -455,16 +498,26 @@ async fn where_no_recording_may_be_asked_the_live_stream_is_recorded() {
     let id = controller(&stage, 443).await;
     let camera = door(&stage, id).await;
     change(&stage, camera.id, |c| c.post_roll_s = 0).await;
+    wait("the stream", || async { stage.log.is_open(camera.id).then_some(()) }).await;
     let told = happening("e1", "door", DetectionType::Person, stage.clock.now());
     stage.told(id, &told);
-    wait("the stream", || async { stage.log.is_open(camera.id).then_some(()) }).await;
     stage.log.online(camera.id);
-    wait("the clip", || async { (!stage.log.clips.lock().unwrap().is_empty()).then_some(()) }).await;
+    wait("the clip", || async { stage.log.clips.lock().unwrap().pop() }).await;
     stage.told(id, &ended(&told, 2));
     stage.detection("e1", |e| e.clip_url.is_some()).await;
-    wait("the end of the stream", || async { (!stage.log.is_open(camera.id)).then_some(()) }).await;
-    let plan = stage.log.plans.lock().unwrap().pop().unwrap();
+    let plan = stage.log.plans.lock().unwrap()[0].clone();
     assert!(matches!(plan.source, Source::Rtsp { .. }) && plan.analysis_rate.is_none());
+    assert_eq!(plan.trust, StreamTrust::System, "as everything else of this controller");
+    // It is kept open, so that the next clip has the seconds before.
+    let told = happening("e2", "door", DetectionType::Person, stage.clock.now());
+    stage.told(id, &told);
+    let from = wait("the next clip", || async { stage.log.clips.lock().unwrap().pop() }).await;
+    assert_eq!(from, told.started_at.minus(Duration::from_secs(camera.config.pre_roll_s.into())));
+    stage.told(id, &ended(&told, 2));
+    stage.detection("e2", |e| e.clip_url.is_some()).await;
+    assert!(stage.log.is_open(camera.id));
+    change(&stage, camera.id, |c| c.is_enabled = false).await;
+    wait("the end of the stream", || async { (!stage.log.is_open(camera.id)).then_some(()) }).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

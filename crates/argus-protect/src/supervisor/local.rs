@@ -1,10 +1,12 @@
 //! Follows the local update stream.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use argus_core::Timestamp;
-use tokio::time::{Instant, interval_at};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::ProtectError;
@@ -73,7 +75,8 @@ pub(crate) async fn run(hub: Arc<Hub>, known_until: Option<Timestamp>) {
                     let filled = fill(Arc::clone(&hub), from, opened, owing, stop.clone());
                     (stop.drop_guard(), hub.tasks.spawn(filled))
                 });
-                known.get_or_insert(opened);
+                hub.is_filling.store(task.is_some(), Ordering::Relaxed);
+                hub.told_until(Interface::Local, *known.get_or_insert(opened));
                 let ended = follow(&hub, &mut updates, &mut place).await;
                 let is_settled = match task {
                     Some((stop, filled)) => {
@@ -86,7 +89,9 @@ pub(crate) async fn run(hub: Arc<Hub>, known_until: Option<Timestamp>) {
                 // next time.
                 if is_settled && !ended.as_ref().is_some_and(|ended| ended.at_once) {
                     // A stream that died in silence told its last long before.
-                    known = Some(hub.now().minus(updates.socket.silence()));
+                    let last = hub.now().minus(updates.socket.silence());
+                    hub.told_until(Interface::Local, last);
+                    known = Some(last);
                     owing = false;
                 }
                 if updates.socket.age() >= hub.tuning.good_after {
@@ -152,12 +157,30 @@ async fn connect(hub: &Hub, local: &Local, place: &mut Option<String>) -> Result
 /// Follows the stream to its end; `None` when it was stopped. `place` is where to go on.
 async fn follow(hub: &Arc<Hub>, updates: &mut Updates, place: &mut Option<String>) -> Option<Ended> {
     let mut reread = interval_at(Instant::now() + hub.tuning.read_every, hub.tuning.read_every);
+    let mut look = interval_at(Instant::now() + hub.tuning.tick, hub.tuning.tick);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut suspicion = Suspicion::default();
     loop {
         let message = tokio::select! {
             () = hub.token.cancelled() => return None,
             _ = reread.tick() => {
                 hub.tasks.spawn(read_again(Arc::clone(hub)));
                 continue;
+            }
+            _ = look.tick() => {
+                let silence = updates.socket.silence();
+                if !hub.is_filling.load(Ordering::Relaxed) {
+                    hub.told_until(Interface::Local, hub.now().minus(silence));
+                }
+                suspicion.look(hub, silence);
+                continue;
+            }
+            () = suspicion.confirmed() => {
+                return Some(Ended {
+                    reason: "it says nothing, while its history tells detections".into(),
+                    code: None,
+                    at_once: false,
+                });
             }
             message = updates.message() => message,
         };
@@ -183,6 +206,66 @@ async fn follow(hub: &Arc<Hub>, updates: &mut Updates, place: &mut Option<String
             *place = update.resume;
         }
     }
+}
+
+/// Whether a stream that says nothing has something to say: its history is asked, and what is in it told.
+#[derive(Default)]
+struct Suspicion {
+    /// Silence after which it is looked next.
+    next: Duration,
+    asked: Option<JoinHandle<bool>>,
+}
+
+impl Suspicion {
+    fn look(&mut self, hub: &Arc<Hub>, silence: Duration) {
+        let every = hub.tuning.suspect_after;
+        if silence < every {
+            self.next = every;
+        } else if silence >= self.next && self.asked.is_none() {
+            self.next = silence.saturating_add(every);
+            self.asked = Some(hub.tasks.spawn(is_mute(Arc::clone(hub), hub.now().minus(silence))));
+        }
+    }
+
+    /// Waits until it is known that the stream is mute. Cancel-safe.
+    async fn confirmed(&mut self) {
+        if let Some(asked) = &mut self.asked {
+            let is_mute = asked.await.unwrap_or(false);
+            self.asked = None;
+            if is_mute {
+                return;
+            }
+        }
+        std::future::pending().await
+    }
+}
+
+/// Time that a detection takes to be told on the stream, with room: recorded consoles take up to 13 s.
+const TOLD_WITHIN: Duration = Duration::from_secs(15);
+
+/// Reads what happened since the last message; true when the stream should have told some of it.
+async fn is_mute(hub: Arc<Hub>, last: Timestamp) -> bool {
+    let Some(local) = hub.client.local() else { return false };
+    let clock = hub.client.clock();
+    let now = hub.now();
+    let read = tokio::select! {
+        () = hub.token.cancelled() => return false,
+        read = local.history(clock.theirs(last.minus(hub.tuning.history_margin)), clock.theirs(now)) => read,
+    };
+    let history = match read {
+        Ok(history) => history,
+        Err(e) => {
+            tracing::debug!(controller.id = %hub.id, "a silent stream could not be looked into: {e}");
+            return false;
+        }
+    };
+    let due = now.minus(TOLD_WITHIN.min(hub.tuning.suspect_after / 2));
+    let began = |s: &Sighting| s.start_ms.map(|ms| clock.ours(ms));
+    let is_mute = history.events.iter().filter_map(began).any(|at| at > last && at < due);
+    for sighting in &history.events {
+        hub.see(sighting, Origin::History).await;
+    }
+    is_mute
 }
 
 /// Takes a message in.
@@ -244,6 +327,7 @@ async fn fill(hub: Arc<Hub>, from: Timestamp, until: Timestamp, matters: bool, s
         let e = match history {
             Ok(history) => {
                 told(&hub, history, before, from, until).await;
+                hub.is_filling.store(false, Ordering::Relaxed);
                 return true;
             }
             Err(e) => e,
@@ -266,6 +350,7 @@ async fn fill(hub: Arc<Hub>, from: Timestamp, until: Timestamp, matters: bool, s
         }
         None => tracing::debug!(controller.id = %hub.id, "the history could not be read: {failure}"),
     }
+    hub.is_filling.store(false, Ordering::Relaxed);
     true
 }
 

@@ -4,7 +4,7 @@ use std::sync::{Arc, PoisonError};
 
 use argus_core::Timestamp;
 use serde_json::Value;
-use tokio::time::{Instant, interval_at};
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use crate::ProtectError;
 use crate::backoff::Backoff;
@@ -36,6 +36,7 @@ pub(crate) async fn run(hub: Arc<Hub>, known_until: Option<Timestamp>) {
                 if let Some(from) = known {
                     missed(&hub, from).await;
                 }
+                hub.told_until(Interface::Official, hub.now());
                 let ended = follow(&hub, &mut socket).await;
                 known = Some(hub.now().minus(socket.unheard()));
                 if socket.age() >= hub.tuning.good_after {
@@ -105,9 +106,16 @@ async fn missed(hub: &Hub, from: Timestamp) {
 /// Follows the event stream to its end; `None` when it was stopped.
 async fn follow(hub: &Arc<Hub>, socket: &mut Socket) -> Option<Ended> {
     let mut reread = interval_at(Instant::now() + hub.tuning.read_every, hub.tuning.read_every);
+    let mut look = interval_at(Instant::now() + hub.tuning.tick, hub.tuning.tick);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let message = tokio::select! {
             () = hub.token.cancelled() => return None,
+            _ = look.tick() => {
+                // It may be silent for hours: answers to pings tell that nothing was missed.
+                hub.told_until(Interface::Official, hub.now().minus(socket.unheard()));
+                continue;
+            }
             _ = reread.tick() => {
                 hub.tasks.spawn(read_again(Arc::clone(hub)));
                 continue;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use argus_core::controller::{ControllerItem, HappeningPhase, StreamQuality};
 use argus_protect::Tuning;
-use argus_protect_sim::{Lags, Options, Script};
+use argus_protect_sim::{Fault, Lags, Options, Script, What, When};
 use serde_json::json;
 
 use crate::rig::{LIMIT, Rig, UPDATES, With, quick, until};
@@ -77,6 +77,28 @@ async fn a_burst_behind_a_slow_reader_loses_nothing() {
     tokio::time::timeout(LIMIT, read).await.unwrap();
     assert!(ids.iter().all(|id| began.contains(id) && ended.contains(id)));
     open.handle.stop().await;
+}
+
+#[tokio::test]
+async fn a_controller_that_fails_again_and_again_is_left_alone() {
+    let tuning = Tuning { retries: 0, breaker_pause: Duration::from_secs(300), ..quick() };
+    let rig = Rig::tuned(Options::default(), tuning).await;
+    let open = rig.connected(With::Account).await;
+    let camera = rig.sim.cameras().remove(0);
+    rig.sim.clear_requests();
+    rig.sim.fault(Fault::on("*/cameras/*", When::Always, What::Reset));
+    for n in 0..30 {
+        let e = open.handle.recorded(&camera, crate::rig::now()).await.unwrap_err();
+        assert!(n < 10 || e.to_string().contains("left alone"), "{n}: {e}");
+    }
+    assert!(rig.sim.requests().len() <= 10, "{}", rig.sim.requests().len());
+    // Being connected again ends it before its time.
+    rig.sim.clear_faults();
+    rig.sim.cut_connections();
+    until("the next stream", || rig.sim.count_of("GET", UPDATES) > 0).await;
+    open.state(|s| s.interfaces == Some("local")).await;
+    open.handle.snapshot(&camera, Some(320)).await.unwrap();
+    open.stop().await;
 }
 
 #[tokio::test]

@@ -92,6 +92,55 @@ async fn wrong_passwords_and_cloud_accounts_are_told() {
 }
 
 #[tokio::test]
+async fn a_password_that_is_refused_again_and_again_is_kept_back() {
+    let error_pause = Duration::from_millis(100);
+    let rig = Rig::tuned(Options::default(), Tuning { error_pause, ..quick() }).await;
+    let mut config = rig.config(With::Account);
+    config.password = Some(Secret::new("wrong"));
+    let open = rig.open_with(config.clone(), None, None);
+    // It is tried on, without the password.
+    until("more tries", || rig.sim.count_of("GET", "/api/system") >= 4).await;
+    assert_eq!(rig.sign_ins(), 3, "below the number that locks everybody out");
+    let state = open.state(|s| s.status == ControllerStatus::Error).await;
+    assert_eq!(state.last_error_kind, Some(ControllerFault::Unauthorized));
+    assert!(state.last_error.unwrap().contains("sent again in 6 hours"));
+    let kept = open.kept();
+    open.stop().await;
+    // Nor after a restart,
+    rig.sim.clear_requests();
+    let open = rig.open_with(config.clone(), kept.clone(), None);
+    until("tries after a restart", || rig.sim.count_of("GET", "/api/system") >= 2).await;
+    assert_eq!(rig.sign_ins(), 0);
+    open.stop().await;
+    // unless it is another one, or somebody sends it anew.
+    let open = rig.open_with(rig.config(With::Account), kept, None);
+    open.state(|s| s.status == ControllerStatus::Connected).await;
+    open.stop().await;
+    let before = rig.sign_ins();
+    let open = rig.open_with(config, None, None);
+    open.state(|s| s.status == ControllerStatus::Error).await;
+    open.stop().await;
+    assert_eq!(rig.sign_ins(), before + 1);
+}
+
+#[tokio::test]
+async fn rights_are_those_of_a_camera() {
+    let rig = Rig::new(Options::default()).await;
+    let open = rig.connected(With::Account).await;
+    let [one, other] = [0, 1].map(|n| rig.sim.cameras()[n].clone());
+    let refused = format!("/proxy/protect/api/cameras/{other}/recording-snapshot");
+    rig.sim.fault(Fault::on(&refused, When::Always, What::Answer(403, Body::Empty)));
+    let past = now().minus(Duration::from_secs(60));
+    for _ in 0..3 {
+        open.handle.recorded(&one, past).await.unwrap();
+        open.handle.recorded(&other, past).await.unwrap_err();
+    }
+    assert_eq!(rig.sign_ins(), 1, "it never was allowed there, so nothing was lost");
+    assert!(open.handle.state().features.clips, "it may look at the recordings of others");
+    open.stop().await;
+}
+
+#[tokio::test]
 async fn a_token_is_fetched_where_signing_in_wants_one() {
     let rig = Rig::new(Options::default()).await;
     rig.sim.fault(Fault::on(LOGIN, When::First(1), What::Answer(403, Body::Empty)));

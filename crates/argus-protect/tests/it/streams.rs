@@ -8,7 +8,16 @@ use argus_protect::Tuning;
 use argus_protect_sim::{Fault, Lags, Options, Order, Script, Stale, Stream, What, When, frame};
 use serde_json::json;
 
+use argus_core::Timestamp;
+
 use crate::rig::{BOOTSTRAP, Rig, UPDATES, With, now, quick, until};
+
+const EVENTS: &str = "/proxy/protect/api/events";
+const SECOND: Duration = Duration::from_secs(1);
+
+fn at_ms(ms: i64) -> Timestamp {
+    Timestamp::from_millis(ms)
+}
 
 use DetectionType::{Audio, Motion, Package, Person, Ring, Vehicle};
 use HappeningPhase::{Began, Changed, Ended};
@@ -255,6 +264,79 @@ async fn silent_stream_detected_within_300s() {
     }
     let id = rig.sim.motion(&rig.sim.cameras()[0], Duration::from_millis(20));
     open.ended(&id).await;
+    open.stop().await;
+}
+
+#[tokio::test]
+async fn a_mute_stream_is_seen_through_by_its_history() {
+    let tuning = Tuning {
+        ping_every: Duration::from_millis(150),
+        suspect_after: Duration::from_millis(400),
+        silent_after: Duration::from_secs(300),
+        ..quick()
+    };
+    let rig = Rig::tuned(Options::default(), tuning).await;
+    let open = rig.connected(With::Account).await;
+    rig.sim.order(Stream::Updates, &Order::Silent { answers_pings: true });
+    let bell = rig.sim.doorbells().remove(0);
+    let ring = rig.sim.ring(&bell);
+    open.ended(&ring).await;
+    until("another stream", || rig.sim.count_of("GET", UPDATES) >= 2).await;
+    let other = rig.sim.motion(&bell, Duration::from_millis(20));
+    open.ended(&other).await;
+    assert_eq!(open.told(&ring), [(Began, Ring), (Ended, Ring)]);
+    open.stop().await;
+    // Where nothing happens, silence is nothing.
+    let open = rig.connected(With::Account).await;
+    let (streams, readings) = (rig.sim.count_of("GET", UPDATES), rig.sim.count_of("GET", EVENTS));
+    rig.sim.order(Stream::Updates, &Order::Silent { answers_pings: true });
+    until("looks into the history", || rig.sim.count_of("GET", EVENTS) >= readings + 2).await;
+    assert_eq!(rig.sim.count_of("GET", UPDATES), streams);
+    open.stop().await;
+}
+
+#[tokio::test]
+async fn a_restart_goes_on_where_a_silent_stream_told_its_last() {
+    for with in [With::Account, With::Both] {
+        let rig = Rig::new(Options::default()).await;
+        let open = rig.connected(with).await;
+        let camera = rig.sim.cameras().remove(0);
+        let first = rig.sim.motion(&camera, Duration::from_millis(20));
+        open.ended(&first).await;
+        let heard = now();
+        until("what was heard to count", || open.handle.known_until().is_some_and(|at| at >= heard.minus(SECOND)))
+            .await;
+        for stream in [Stream::Updates, Stream::Events] {
+            rig.sim.order(stream, &Order::Silent { answers_pings: true });
+        }
+        let missed = rig.sim.motion(&camera, Duration::from_millis(20));
+        let after = now();
+        // Time passes and pings are answered; what was not told stays unknown.
+        tokio::time::timeout(SECOND, until("it to pass", || open.handle.known_until() > Some(after)))
+            .await
+            .unwrap_err();
+        let known = open.handle.known_until();
+        assert!(known < rig.sim.happenings().into_iter().find(|h| h.id == missed).map(|h| at_ms(h.start_ms + 1)));
+        open.stop().await;
+        let open = rig.open_with(rig.config(with), None, known);
+        open.ended(&missed).await;
+        assert_eq!(open.gaps(), []);
+        open.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_read_yet_is_not_known() {
+    let rig = Rig::new(Options::default()).await;
+    let known = now().minus(Duration::from_secs(30));
+    rig.sim.fault(Fault::on(EVENTS, When::Always, What::Answer(502, argus_protect_sim::Body::Empty)));
+    let open = rig.open_with(rig.config(With::Account), None, Some(known));
+    open.state(|s| s.status == ControllerStatus::Connected).await;
+    until("tries", || rig.sim.count_of("GET", EVENTS) >= 2).await;
+    assert_eq!(open.handle.known_until(), Some(known));
+    // Once that is given up it is on account, and the stream counts.
+    until("the gap", || !open.gaps().is_empty()).await;
+    until("what is heard to count", || open.handle.known_until() > Some(known)).await;
     open.stop().await;
 }
 
