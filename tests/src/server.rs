@@ -171,11 +171,7 @@ impl ServerProcess {
 
     /// Processor time that the process has used, all threads together, to a hundredth of a second.
     pub fn cpu_time(&self) -> Duration {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid)).unwrap_or_default();
-        // The second field is the name in parentheses and may hold anything; user and system time are the 14th and 15th.
-        let fields: Vec<&str> = stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace().collect();
-        let ticks = |n: usize| fields.get(n).and_then(|field| field.parse::<u64>().ok()).unwrap_or(0);
-        Duration::from_millis((ticks(11) + ticks(12)) * 10)
+        cpu_time_of(self.pid)
     }
 
     /// Threads of the process now.
@@ -240,6 +236,15 @@ impl ServerProcess {
     fn count(&self, folder: &str) -> usize {
         std::fs::read_dir(format!("/proc/{}/{folder}", self.pid)).map_or(0, Iterator::count)
     }
+}
+
+/// Processor time that a process has used, all threads together, to a hundredth of a second.
+pub fn cpu_time_of(pid: u32) -> Duration {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // The second field is the name in parentheses and may hold anything; user and system time are the 14th and 15th.
+    let fields: Vec<&str> = stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace().collect();
+    let ticks = |n: usize| fields.get(n).and_then(|field| field.parse::<u64>().ok()).unwrap_or(0);
+    Duration::from_millis((ticks(11) + ticks(12)) * 10)
 }
 
 impl Drop for ServerProcess {

@@ -22,6 +22,50 @@ pub struct LocalHour {
     pub hour: u8,
 }
 
+const HOUR_US: i64 = 3_600_000_000;
+
+/// Numbers of the hours of a wall clock: the same for an hour that comes twice, and turned back into the day and the hour
+/// by [`LocalHour::numbered`]. Remembers how far the zone is off, and until when.
+#[derive(Clone, Debug)]
+pub struct Hours {
+    zone: TimeZone,
+    /// From here on the clock runs evenly…
+    from_us: i64,
+    /// …up to here.
+    until_us: i64,
+    offset_us: i64,
+}
+
+impl Hours {
+    /// The number of the hour at a moment, in microseconds.
+    pub fn number(&mut self, us: i64) -> i64 {
+        if us < self.from_us || us >= self.until_us {
+            let at = Timestamp::from_micros(us).to_jiff();
+            self.offset_us = i64::from(self.zone.to_offset(at).seconds()) * 1_000_000;
+            let next = self.zone.following(at).next();
+            (self.from_us, self.until_us) = (us, next.map_or(i64::MAX, |next| next.timestamp().as_microsecond()));
+        }
+        us.saturating_add(self.offset_us).div_euclid(HOUR_US)
+    }
+
+    /// The number of the one hour in which a stretch lies with all of its moments; `None` when it lies in several.
+    pub fn of(&mut self, from_us: i64, until_us: i64) -> Option<i64> {
+        let first = self.number(from_us);
+        let is_one = until_us <= self.until_us && self.number(until_us.saturating_sub(1)) == first;
+        is_one.then_some(first)
+    }
+}
+
+impl LocalHour {
+    /// The hour with this number; `None` for one that no calendar has.
+    #[must_use]
+    pub fn numbered(number: i64) -> Option<Self> {
+        let days = jiff::Span::new().try_days(number.div_euclid(24)).ok()?;
+        let date = Date::constant(1970, 1, 1).checked_add(days).ok()?;
+        Some(Self { date, hour: u8::try_from(number.rem_euclid(24)).ok()? })
+    }
+}
+
 impl Calendar {
     /// The calendar of a zone, such as `Europe/Berlin`.
     ///
@@ -45,6 +89,12 @@ impl Calendar {
     pub fn local_hour(&self, at: Timestamp) -> LocalHour {
         let local = self.zone.to_datetime(at.to_jiff());
         LocalHour { date: local.date(), hour: local.hour().cast_unsigned() }
+    }
+
+    /// The same for many moments, quickly when they follow one another.
+    #[must_use]
+    pub fn hours(&self) -> Hours {
+        Hours { zone: self.zone.clone(), from_us: i64::MAX, until_us: i64::MIN, offset_us: 0 }
     }
 
     /// The day of a date in the form `2025-12-23`.
@@ -85,6 +135,38 @@ mod tests {
         // The hour that comes twice.
         check("Europe/Berlin", "2025-10-26T00:30:00Z", "2025-10-26 02");
         check("Europe/Berlin", "2025-10-26T01:30:00Z", "2025-10-26 02");
+    }
+
+    #[test]
+    fn numbered_hours_are_the_same() {
+        let quarter = HOUR_US / 4;
+        for zone in ["UTC", "Europe/Berlin", "Asia/Kolkata", "Australia/Lord_Howe", "Africa/Monrovia"] {
+            let calendar = Calendar::named(zone).unwrap();
+            // Changes of the clock in both directions, by an hour and by half of one, and an offset with seconds.
+            for start in
+                ["2025-03-29T00:00:00Z", "2025-10-25T00:00:00Z", "2025-04-05T00:00:00Z", "1972-01-06T00:00:00Z"]
+            {
+                let start = start.parse::<Timestamp>().unwrap().as_micros();
+                let mut hours = calendar.hours();
+                for us in (0..2 * 96).map(|n| start + n * quarter) {
+                    let expected = calendar.local_hour(Timestamp::from_micros(us));
+                    assert_eq!(LocalHour::numbered(hours.number(us)), Some(expected), "{zone} {us}");
+                    let last = calendar.local_hour(Timestamp::from_micros(us + quarter - 1));
+                    if let Some(number) = hours.of(us, us + quarter) {
+                        assert_eq!((LocalHour::numbered(number), last), (Some(expected), expected), "{zone} {us}");
+                    } else {
+                        assert!(last != expected || zone == "Africa/Monrovia", "{zone} {us}");
+                    }
+                }
+                // Backwards as well.
+                assert_eq!(
+                    LocalHour::numbered(hours.number(start)),
+                    Some(calendar.local_hour(Timestamp::from_micros(start)))
+                );
+            }
+        }
+        assert_eq!(LocalHour::numbered(i64::MAX), None);
+        assert_eq!(LocalHour::numbered(-1).unwrap().date.to_string(), "1969-12-31");
     }
 
     #[test]

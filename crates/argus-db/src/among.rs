@@ -5,6 +5,7 @@ use diesel::expression::{AppearsOnTable, Expression, SelectableExpression, Valid
 use diesel::query_builder::{AstPass, QueryFragment, QueryId};
 use diesel::result::QueryResult;
 use diesel::sql_types::{Bool, Text};
+use serde::Serialize;
 
 use crate::conn::MultiBackend;
 use crate::error::DbError;
@@ -18,7 +19,7 @@ pub(crate) struct Among<C> {
 }
 
 /// That the column is one of these. Only for SQLite; elsewhere `eq_any` is one parameter by itself.
-pub(crate) fn among<C>(column: C, texts: &[&str]) -> Result<Among<C>, DbError> {
+pub(crate) fn among<C>(column: C, texts: &[impl Serialize]) -> Result<Among<C>, DbError> {
     Ok(Among { column, list: json("list", &texts)? })
 }
 

@@ -14,7 +14,7 @@ use diesel::RunQueryDsl;
 
 use crate::conn::{DbConn, Lane, Role};
 use crate::error::DbError;
-use crate::events::{Totals, summary};
+use crate::events::{Step, Totals, summary};
 use crate::journal::{self, JournalCache, Outbox};
 use crate::migrate::Migrator;
 use crate::seal::{SealRing, Sealer};
@@ -130,6 +130,8 @@ pub(crate) struct Tx<'c> {
     pub(crate) conn: &'c mut DbConn,
     pub(crate) sealer: &'c Sealer,
     pub(crate) outbox: Outbox,
+    /// What has become of events, for totals that are remembered.
+    pub(crate) steps: Vec<Step>,
 }
 
 impl Database {
@@ -229,11 +231,13 @@ impl Database {
         blocking(move || {
             let _permit = permit;
             let mut conn = inner.write.pool.get().map_err(|e| DbError::Unavailable(Box::new(e)))?;
-            let (value, outbox) = conn.transact(Role::Writer, |conn| {
-                let mut tx = Tx { conn, sealer: &inner.sealer, outbox: Outbox::default() };
+            let (value, outbox, steps) = conn.transact(Role::Writer, |conn| {
+                let mut tx = Tx { conn, sealer: &inner.sealer, outbox: Outbox::default(), steps: Vec::new() };
                 let value = f(&mut tx)?;
-                Ok((value, tx.outbox))
+                Ok((value, tx.outbox, tx.steps))
             })?;
+            // Only what is stored: after a rollback another change has the same number.
+            inner.totals.committed(steps);
             inner.journal.committed(outbox);
             Ok(value)
         })

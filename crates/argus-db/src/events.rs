@@ -6,6 +6,7 @@ mod facts;
 mod filter;
 mod ladder;
 mod list;
+mod remembered;
 mod row;
 mod stats;
 pub(crate) mod summary;
@@ -42,10 +43,9 @@ pub use row::{ClipState, FramesState, StoredFrame, UnfinishedEvent};
 
 pub use stats::EventStats;
 
+pub(crate) use remembered::{Step, Totals};
 pub(crate) use row::{EventRow, FINISHED, FrameRow, UNFINISHED};
-pub(crate) use totals::Totals;
 
-use facts::CountedRow;
 use summary::Changes;
 
 use change::FrameChange;
@@ -92,11 +92,11 @@ impl Database {
                 stored => stored.needs("camera")?,
             };
             let mut counts = Changes::default();
-            counts.add(&CountedRow::from(&row), 1)?;
+            counts.add(&row, 1)?;
             if let DescriptionPlan::Job { priority } = plan {
                 jobs::insert_waiting(tx.conn, &row.id, priority, stored_at)?;
             }
-            counts.apply(tx.conn)?;
+            counts.apply(tx)?;
             let event = whole(tx.conn, row)?;
             let seq = tell(tx, MessageType::EventCreated, &event, stored_at)?;
             Ok((event, seq))
@@ -203,7 +203,7 @@ pub(crate) fn change(
 ) -> Result<Event, DbError> {
     let mut row = find_locked(tx, id)?;
     let mut counts = Changes::default();
-    counts.add(&CountedRow::from(&row), -1)?;
+    counts.add(&row, -1)?;
     let frames_change = changes.iter().any(EventChange::touches_frames);
     let frames_of = |tx: &mut Tx<'_>, id: &str| match frames_change {
         true => storage::frames_of(tx.conn, id),
@@ -234,8 +234,8 @@ pub(crate) fn change(
         row.updated_us = now.as_micros();
     }
     diesel::update(event::table.find(&row.id)).set(&row).execute(tx.conn)?;
-    counts.add(&CountedRow::from(&row), 1)?;
-    counts.apply(tx.conn)?;
+    counts.add(&row, 1)?;
+    counts.apply(tx)?;
     let event = whole(tx.conn, row)?;
     if is_news {
         tell(tx, MessageType::EventUpdated, &event, now)?;
@@ -277,10 +277,10 @@ pub(crate) fn delete_rows(tx: &mut Tx<'_>, rows: &[EventRow]) -> Result<usize, D
     calls::forget_events(tx.conn, &ids)?;
     let mut counts = Changes::default();
     for row in rows {
-        counts.add(&CountedRow::from(row), -1)?;
+        counts.add(row, -1)?;
     }
     diesel::delete(event::table.filter(event::id.eq_any(&ids))).execute(tx.conn)?;
-    counts.apply(tx.conn)?;
+    counts.apply(tx)?;
     tx.forget_events(&ids)?;
     Ok(ids.len())
 }

@@ -10,15 +10,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use argus_core::journal::{Message, MessageType};
 use argus_core::notification::{Notification, NotificationKind};
 use argus_core::{CameraId, EventId, Timestamp};
-use diesel::dsl::sql;
 use diesel::prelude::*;
-use diesel::sql_types::{BigInt, Bool};
+use diesel::sql_types::{BigInt, Bool, Nullable};
 use serde::Serialize;
 use tokio::sync::watch;
 
 use crate::conn::{DbConn, MultiBackend};
 use crate::database::{Database, Tx};
 use crate::error::DbError;
+use crate::fixed::fixed;
 use crate::schema::journal;
 use crate::value::{from_json, json, parse, parse_opt, text_opt, without_nul};
 
@@ -222,8 +222,12 @@ impl Tx<'_> {
 
 /// The bounds as one statement sees them.
 pub(crate) fn bounds(conn: &mut DbConn) -> Result<JournalBounds, DbError> {
-    let (oldest, newest): (Option<i64>, Option<i64>) =
-        journal::table.select((diesel::dsl::min(journal::seq), diesel::dsl::max(journal::seq))).get_result(conn)?;
+    // Each by itself: asked for both at once, SQLite reads every entry.
+    let ends = (
+        fixed::<Nullable<BigInt>>("(SELECT min(seq) FROM journal)"),
+        fixed::<Nullable<BigInt>>("(SELECT max(seq) FROM journal)"),
+    );
+    let (oldest, newest): (Option<i64>, Option<i64>) = diesel::select(ends).get_result(conn)?;
     let newest = newest.unwrap_or(0);
     Ok(JournalBounds { oldest: oldest.unwrap_or(newest + 1), newest })
 }
@@ -233,7 +237,7 @@ fn load(conn: &mut DbConn, after: i64, limit: u32, audience: Option<&Audience>) 
     let mut query: journal::BoxedQuery<'_, MultiBackend> = journal::table.into_boxed();
     query = query
         .filter(journal::seq.gt(after))
-        .filter(sql::<Bool>(
+        .filter(fixed::<Bool>(
             "(journal.event_id IS NULL OR journal.type = 'event.deleted' \
              OR EXISTS (SELECT 1 FROM event WHERE event.id = journal.event_id))",
         ))

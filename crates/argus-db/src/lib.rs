@@ -39,6 +39,7 @@ mod data_dir;
 mod database;
 mod error;
 mod events;
+mod fixed;
 mod jobs;
 mod journal;
 mod looks;

@@ -5,12 +5,11 @@
 //! databases are given words with one blank between them and keep each as it is.
 
 use diesel::RunQueryDsl;
-use diesel::dsl::{AsExprOf, sql};
-use diesel::expression::{SqlLiteral, UncheckedBind};
-use diesel::sql_types::{BigInt, Bool, Text};
+use diesel::sql_types::{BigInt, Bool};
 
 use crate::conn::DbConn;
 use crate::error::DbError;
+use crate::fixed::{Fixed, around};
 use crate::value::fold;
 
 /// Longest word that is kept; of longer ones the beginning counts. PostgreSQL takes words of 2046 bytes at most.
@@ -58,21 +57,27 @@ impl Search {
 }
 
 /// A condition on `event`: its description has a word for each of these.
-pub(crate) type WordsCondition = SqlLiteral<Bool, UncheckedBind<SqlLiteral<Bool>, AsExprOf<String, Text>>>;
+pub(crate) type WordsCondition = Fixed<Bool>;
 
 /// The condition in the dialect of the connection, by way of the index.
 pub(crate) fn condition(words: &[String], postgres: bool) -> WordsCondition {
     let query = query(words, postgres);
     if postgres {
-        sql::<Bool>("event.search_words @@ CAST(").bind::<Text, _>(query).sql(" AS tsquery)")
+        // A plan that is kept would be one for any word; a rare one wants another than a common one.
+        around("event.search_words @@ CAST(", query, " AS tsquery)").kept(false)
     } else {
-        sql::<Bool>("event.seq IN (SELECT rowid FROM event_fts WHERE event_fts MATCH ").bind::<Text, _>(query).sql(")")
+        around("event.seq IN (SELECT rowid FROM event_fts WHERE event_fts MATCH ", query, ")")
     }
 }
 
 /// That a word begins with this one, seen in the text itself: for rows that are passed anyway. Only for SQLite.
 pub(crate) fn in_text(word: &str) -> WordsCondition {
-    sql::<Bool>("instr(' ' || event.search_text, ").bind::<Text, _>(format!(" {word}")).sql(") > 0")
+    around("instr(' ' || event.search_text, ", format!(" {word}"), ") > 0")
+}
+
+/// The same for a text in memory.
+pub(crate) fn begins_a_word(search_text: &str, word: &str) -> bool {
+    search_text.split(' ').any(|w| w.starts_with(word))
 }
 
 /// How many events have a word for each of these. The index alone knows.
@@ -80,11 +85,9 @@ pub(crate) fn count(conn: &mut DbConn, words: &[String]) -> Result<i64, DbError>
     let postgres = conn.is_postgres();
     let query = query(words, postgres);
     let count = if postgres {
-        sql::<BigInt>("(SELECT count(*) FROM event WHERE search_words @@ CAST(")
-            .bind::<Text, _>(query)
-            .sql(" AS tsquery))")
+        around::<BigInt>("(SELECT count(*) FROM event WHERE search_words @@ CAST(", query, " AS tsquery))").kept(false)
     } else {
-        sql::<BigInt>("(SELECT count(*) FROM event_fts WHERE event_fts MATCH ").bind::<Text, _>(query).sql(")")
+        around::<BigInt>("(SELECT count(*) FROM event_fts WHERE event_fts MATCH ", query, ")")
     };
     Ok(diesel::select(count).get_result(conn)?)
 }

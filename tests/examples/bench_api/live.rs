@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use argus_tests::server::cpu_time_of;
 use argus_tests::ws::WsClient;
 use futures_util::future::join_all;
-use serde_json::Value;
 
 use crate::Site;
 use crate::http::Connection;
@@ -13,11 +13,14 @@ use crate::numbers::{float, spread, table, us};
 /// Longest that one message is waited for.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// `CLIENTS EVENT…`: deletes the events one after the other and waits until every client has been told: p50, p99 and the
-/// longest delay in µs from before the request, and how many messages were late or missing.
+/// `CLIENTS PID EVENT…`: deletes the events one after the other and waits until every client has been told: p50, p99 and
+/// the longest delay in µs from before the request, how many messages were late or missing, how many there were, the
+/// server's processor time for them in µs, and that of one handshake.
 pub(crate) async fn ask_fan(origin: &str, keys: &[String], rest: &[String]) -> Vec<f64> {
-    let (clients, events) = rest.split_first().expect("fan CLIENTS EVENT…");
+    let [clients, pid, events @ ..] = rest else { panic!("fan CLIENTS PID EVENT…") };
     let clients: usize = clients.parse().expect("a number");
+    let pid: u32 = pid.parse().expect("a process");
+    let at_first = cpu_time_of(pid);
     let mut open = Vec::with_capacity(clients);
     for n in 0..clients {
         let key = keys.get(n % keys.len()).expect("a key");
@@ -25,6 +28,7 @@ pub(crate) async fn ask_fan(origin: &str, keys: &[String], rest: &[String]) -> V
     }
     let mut connection = Connection::open(origin).await;
     let (mut delays, mut missing) = (Vec::new(), 0_u32);
+    let all_open = cpu_time_of(pid);
     for id in events {
         let begun = Instant::now();
         let told = open.iter_mut().map(|client| async move {
@@ -40,8 +44,10 @@ pub(crate) async fn ask_fan(origin: &str, keys: &[String], rest: &[String]) -> V
             missing += u32::from(!is_right);
         }
     }
+    let told = us(cpu_time_of(pid) - all_open);
+    let handshake = us(all_open - at_first) / float(clients);
     let [p50, p99, most] = spread(&mut delays);
-    vec![p50, p99, most, f64::from(missing), float(delays.len())]
+    vec![p50, p99, most, f64::from(missing), float(delays.len()), told, handshake]
 }
 
 /// `MESSAGES NEWEST`: seconds to read so many messages of the past.
@@ -64,7 +70,7 @@ pub(crate) async fn ask_replay(origin: &str, keys: &[String], rest: &[String]) -
 
 pub(crate) async fn run(site: &mut Site) {
     let client = site.server.client().await;
-    let newest = client.get("/journal").await.expect(200).json.get("last_seq").and_then(Value::as_i64).unwrap_or(0);
+    let newest = site.last_message().await;
     let numbers = site.ask(&["replay", "10000", &newest.to_string()]).await;
     let [seconds, seen] = numbers[..] else { panic!("two numbers") };
     table(
@@ -81,8 +87,8 @@ pub(crate) async fn run(site: &mut Site) {
         .map(|e| e["id"].as_str().expect("an id").to_owned())
         .collect();
     let before = site.server.rss_kib();
-    let cpu = site.server.cpu_time();
-    let mut what = vec!["fan", "1000"];
+    let pid = site.server.pid().to_string();
+    let mut what = vec!["fan", "1000", &pid];
     what.extend(ids.iter().map(String::as_str));
     let asking = site.ask(&what);
     tokio::pin!(asking);
@@ -93,12 +99,21 @@ pub(crate) async fn run(site: &mut Site) {
             () = tokio::time::sleep(Duration::from_millis(50)) => most = most.max(site.server.rss_kib()),
         }
     };
-    let [p50, p99, longest, missing, told] = numbers[..] else { panic!("five numbers") };
+    let [p50, p99, longest, missing, told, cpu, handshake] = numbers[..] else { panic!("seven numbers") };
     assert!(missing == 0.0, "{missing} of {told} messages did not arrive");
     let met = if p99 < 50_000.0 { "met" } else { "**missed**" };
     table(
         "One deletion told to 1,000 WebSocket clients, from before the request",
-        &["messages", "p50, ms", "p99, ms", "target p99", "longest, ms", "memory, MiB", "processor, µs a message"],
+        &[
+            "messages",
+            "p50, ms",
+            "p99, ms",
+            "target p99",
+            "longest, ms",
+            "memory, MiB",
+            "processor, µs a message",
+            "µs a handshake",
+        ],
         &[vec![
             format!("{told}"),
             format!("{:.1}", p50 / 1e3),
@@ -106,7 +121,8 @@ pub(crate) async fn run(site: &mut Site) {
             format!("< 50 {met}"),
             format!("{:.1}", longest / 1e3),
             format!("{:.1} to {:.1}", float(before) / 1024.0, float(most) / 1024.0),
-            format!("{:.1}", us(site.server.cpu_time() - cpu) / told),
+            format!("{:.1}", cpu / told),
+            format!("{handshake:.0}"),
         ]],
     );
 }

@@ -92,6 +92,7 @@ async fn main() {
     let server = ServerProcess::start(&data).await;
     println!("{} events; started in {:.2} s", options.events, begun.elapsed().as_secs_f64());
     let mut site = Site { server, seeded, options };
+    let last = site.last_message().await;
     if site.options.wants("requests") {
         requests::run(&site).await;
     }
@@ -101,6 +102,8 @@ async fn main() {
     if site.options.wants("export") {
         export::run(&site).await;
     }
+    // Whoever changes events meanwhile makes every figure his own.
+    assert_eq!(site.last_message().await, last, "something happened while it was measured");
     if site.options.wants("live") {
         live::run(&mut site).await;
     }
@@ -114,6 +117,12 @@ async fn main() {
 }
 
 impl Site {
+    /// The number of the newest message of the journal.
+    pub(crate) async fn last_message(&self) -> i64 {
+        let journal = self.server.client().await.get("/journal").await.expect(200).json;
+        journal["last_seq"].as_i64().expect("a number")
+    }
+
     /// Most resident memory so far, KiB.
     pub(crate) fn peak_kib(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.server.pid())).unwrap_or_default();

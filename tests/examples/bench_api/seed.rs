@@ -71,7 +71,11 @@ pub(crate) async fn make(data: &Path, events: u32) -> Seeded {
     if !keys_file.exists() {
         fill(data, &keys_file, i64::from(events)).await;
     }
+    forget_media(data);
     let mut c = open(data);
+    let oldest = "SELECT thumb_stored AS n FROM event ORDER BY started_us LIMIT 1";
+    let oldest: Number = diesel::sql_query(oldest).get_result(&mut c).expect("the oldest event");
+    assert!(oldest.n == 1, "the events in {} have lost their files: fill it anew", data.display());
     let newest: Number =
         diesel::sql_query("SELECT max(started_us) AS n FROM event").get_result(&mut c).expect("the newest event");
     let every = (i64::from(events) / 500).max(1);
@@ -80,6 +84,15 @@ pub(crate) async fn make(data: &Path, events: u32) -> Seeded {
         some_events: lines(&mut c, &format!("SELECT id AS line FROM event WHERE seq % {every} = 1 LIMIT 500")),
         keys_file,
         newest_us: newest.n,
+    }
+}
+
+/// Takes the mark from the media store. With it, a server would find that the files of all events are gone, and spend the
+/// next half hour on telling so; without it, it takes the store for a disk that is not mounted, and leaves the events.
+fn forget_media(data: &Path) {
+    let mark = data.join("events/.argus-store");
+    if mark.exists() {
+        std::fs::remove_file(mark).expect("the mark goes");
     }
 }
 
@@ -119,6 +132,7 @@ async fn fill(data: &Path, keys_file: &Path, events: i64) {
     // The server counts them by its own code when it starts.
     c.batch_execute("UPDATE event_state SET summarised = 0; PRAGMA wal_checkpoint(TRUNCATE);").expect("a checkpoint");
     println!("{events} events written in {:.0} s", begun.elapsed().as_secs_f64());
+    forget_media(data);
     let begun = Instant::now();
     let mut server = ServerProcess::start(data).await;
     println!("the first start, which counts them all, took {:.1} s", begun.elapsed().as_secs_f64());
@@ -249,7 +263,7 @@ COMMIT;"#,
     )
 }
 
-/// What the files would take up. There are none, which the server takes for a disk that is not there, and leaves the rows.
+/// What the files would take up. There are none.
 const MEDIA: &str = "INSERT OR REPLACE INTO media_usage SELECT camera_id, count(*) * 30000, count(*) * 270000, \
     count(*) * 900000, count(*) * 3, count(*) FROM event GROUP BY camera_id";
 

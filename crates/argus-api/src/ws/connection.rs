@@ -37,8 +37,8 @@ pub(super) struct Connection {
     audience: Audience,
     /// Number of the last message that was looked at.
     cursor: i64,
-    /// Up to this number messages were there before the reader came: they are read at its pace, and only when nothing
-    /// waits. What is newer is read as it comes, and waits.
+    /// Up to this number messages are read at the reader's pace, and only when nothing waits: those that were there
+    /// before it came, and those that came while it was catching up. What is newer is read as it comes, and waits.
     replay_to: i64,
     waiting: VecDeque<Arc<JournalEntry>>,
     waiting_bytes: usize,
@@ -187,14 +187,19 @@ impl Connection {
             };
             // An empty answer holds everything up to the newest number known before it was read: the rest is gone.
             self.cursor = found.last().map_or(newest, |last| last.seq).max(self.cursor);
+            let was_behind = before < self.replay_to;
             // What expired while a replay was under way is a gap, and is told as one: by the next connection.
-            if before < self.replay_to && self.is_cut_off(before).await {
+            if was_behind && self.is_cut_off(before).await {
                 self.waiting.clear();
                 return Err(End::Close(CloseCode::Again, "messages have expired: come back with after"));
             }
             for entry in found.into_iter().filter(|e| self.audience.gets(e)) {
                 self.waiting_bytes += entry.text.len();
                 self.waiting.push_back(entry);
+            }
+            if was_behind {
+                // Whoever takes all that it is given is not slow, however much came meanwhile.
+                self.replay_to = newest.max(self.replay_to);
             }
             let is_slow = self.waiting.len() > WAITING || self.waiting_bytes > WAITING_BYTES;
             if is_slow && self.cursor > self.replay_to {

@@ -114,6 +114,26 @@ async fn a_replay_larger_than_what_may_wait_is_no_slowness() {
     }
 }
 
+/// More may come while the past is read than may wait for a slow reader: one who takes everything is not slow.
+#[tokio::test]
+async fn what_comes_during_a_replay_is_no_slowness() {
+    let server = Server::start().await;
+    let camera = server.camera("Door").await;
+    // More than the kernel holds, so that the replay stands still until somebody reads.
+    let long = "🦉".repeat(5000);
+    for i in 0..600 {
+        server.event(&camera, i, &long).await;
+    }
+    let mut socket = open(&server, "?after=1").await;
+    assert_eq!(message(&mut socket).await["seq"], 2);
+    for i in 600..2200 {
+        server.event(&camera, i, "Motion").await;
+    }
+    for seq in 3..=2201 {
+        assert_eq!(message(&mut socket).await["seq"], seq);
+    }
+}
+
 #[tokio::test]
 async fn gaps_come_first() {
     let server = Server::start().await;

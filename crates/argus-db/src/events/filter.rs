@@ -42,6 +42,9 @@ pub struct EventFilter {
     pub low_confidence: Option<bool>,
 }
 
+/// So many words are looked for by statements that are kept; each number of words is another.
+const FEW_WORDS: usize = 3;
+
 pub(super) type Query = event::BoxedQuery<'static, MultiBackend>;
 type Condition = Box<dyn BoxableExpression<event::table, MultiBackend, SqlType = Bool>>;
 
@@ -105,7 +108,9 @@ impl EventFilter {
     pub(super) fn query(&self, window: Window, postgres: bool) -> Option<Query> {
         let query = self.query_but_words(window)?;
         Some(match self.search() {
-            Search::Words(words) => query.filter(search::condition(&words, postgres)),
+            Search::Words(words) => {
+                query.filter(search::condition(&words, postgres).kept(!postgres && self.is_plain()))
+            }
             Search::Everything | Search::Nothing => query,
         })
     }
@@ -114,7 +119,10 @@ impl EventFilter {
     pub(super) fn query_by_text(&self, window: Window) -> Option<Query> {
         let query = self.query_but_words(window)?;
         Some(match self.search() {
-            Search::Words(words) => words.iter().fold(query, |query, word| query.filter(search::in_text(word))),
+            Search::Words(words) => {
+                let is_kept = self.is_plain() && words.len() <= FEW_WORDS;
+                words.iter().fold(query, |query, word| query.filter(search::in_text(word).kept(is_kept)))
+            }
             Search::Everything | Search::Nothing => query,
         })
     }

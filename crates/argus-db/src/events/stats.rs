@@ -2,8 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use argus_core::Timestamp;
-use argus_core::calendar::{Calendar, LocalHour};
+use argus_core::calendar::{Calendar, Hours, LocalHour};
 use argus_core::camera::SourceType;
 use argus_core::event::{DescriptionStatus, DetectionType, ObjectKind};
 use diesel::prelude::*;
@@ -11,12 +10,11 @@ use diesel::prelude::*;
 use super::EventFilter;
 use super::facts::{COUNTED, Cells, CountedRow, Kinds};
 use super::ladder::{Piece, Span, Window};
-use super::summary::{self, EVERY_CAMERA, Part};
+use super::summary::{self, Part};
 use crate::conn::DbConn;
 use crate::database::Database;
 use crate::error::DbError;
 use crate::page::total as unsigned;
-use crate::schema::event_summary;
 
 /// Numbers of the events that match; names and days without events are left out.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -58,7 +56,8 @@ impl Database {
     /// `Busy`, `Unavailable`.
     pub async fn event_stats(&self, filter: EventFilter, calendar: Calendar) -> Result<EventStats, DbError> {
         self.read_snapshot(move |c| {
-            let mut tally = Tally { calendar, cells: Cells::new(), hours: BTreeMap::new(), cameras: BTreeMap::new() };
+            let clock = calendar.hours();
+            let mut tally = Tally { clock, cells: Cells::new(), hours: BTreeMap::new(), cameras: BTreeMap::new() };
             if !filter.is_void() {
                 match filter.kinds() {
                     Some(kinds) => tally.by_summary(c, &filter, &kinds)?,
@@ -73,17 +72,20 @@ impl Database {
 
 /// What is gathered.
 struct Tally {
-    calendar: Calendar,
+    clock: Hours,
     cells: Cells,
-    hours: BTreeMap<LocalHour, i64>,
+    /// By the number of the hour.
+    hours: BTreeMap<i64, i64>,
     cameras: BTreeMap<String, i64>,
 }
 
 impl Tally {
     fn by_summary(&mut self, c: &mut DbConn, filter: &EventFilter, kinds: &Kinds) -> Result<(), DbError> {
-        let window = filter.window();
+        // Nothing lies outside of the days that have events.
+        let Some(extent) = summary::extent(c)? else { return Ok(()) };
+        let window = filter.window().and(extent);
         let cameras: Vec<String> = Self::each_camera(c, filter)?.into_iter().collect();
-        for Part { piece, times } in summary::parts(c, window)? {
+        for Part { piece, times } in summary::parts(extent, window) {
             match piece {
                 Piece::Whole(span, window) => {
                     for camera in filter.summed() {
@@ -108,15 +110,10 @@ impl Tally {
 
     /// The cameras that may have matching events.
     fn each_camera(c: &mut DbConn, filter: &EventFilter) -> Result<BTreeSet<String>, DbError> {
-        if let Some(asked) = filter.cameras() {
-            return Ok(asked);
+        match filter.cameras() {
+            Some(asked) => Ok(asked),
+            None => Ok(summary::of_cameras(c)?.into_keys().collect()),
         }
-        let all: Vec<String> = event_summary::table
-            .filter(event_summary::span.eq(Span::All.code()))
-            .filter(event_summary::camera_id.ne(EVERY_CAMERA))
-            .select(event_summary::camera_id)
-            .load(c)?;
-        Ok(all.into_iter().collect())
     }
 
     /// Puts whole stretches under the hours of the calendar; a stretch that lies in two hours is taken apart.
@@ -129,7 +126,7 @@ impl Tally {
         window: Window,
     ) -> Result<(), DbError> {
         let found = summary::buckets(c, &filter.summed(), kinds, span, window)?;
-        let hours: Vec<Option<LocalHour>> = found.iter().map(|bucket| self.even(span.window(bucket.from))).collect();
+        let hours: Vec<Option<i64>> = found.iter().map(|bucket| self.even(span.window(bucket.from))).collect();
         // In a zone that is half an hour off all stretches are uneven: then the finer ones are read in one go.
         let uneven = hours.iter().filter(|hour| hour.is_none()).count();
         if let Some(finer) = span.finer().filter(|_| uneven > found.len() / 8) {
@@ -147,20 +144,15 @@ impl Tally {
     }
 
     /// The hour of the calendar in which the whole stretch lies.
-    fn even(&self, window: Window) -> Option<LocalHour> {
-        let first = self.hour_of(window.from);
-        (first == self.hour_of(window.until - 1)).then_some(first)
-    }
-
-    fn hour_of(&self, us: i64) -> LocalHour {
-        self.calendar.local_hour(Timestamp::from_micros(us))
+    fn even(&mut self, window: Window) -> Option<i64> {
+        self.clock.of(window.from, window.until)
     }
 
     fn by_rows(&mut self, c: &mut DbConn, filter: &EventFilter, window: Window) -> Result<(), DbError> {
         let Some(query) = filter.query(window, c.is_postgres()) else { return Ok(()) };
         for row in query.select(COUNTED).load_iter::<CountedRow, _>(c)? {
             let row = row?;
-            let hour = self.hour_of(row.started_us);
+            let hour = self.clock.number(row.started_us);
             *self.hours.entry(hour).or_default() += 1;
             self.facts(row, 1)?;
         }
@@ -196,7 +188,7 @@ impl Tally {
         let Some(query) = filter.query(window, c.is_postgres()) else { return Ok(()) };
         let started: Vec<i64> = query.select(crate::schema::event::started_us).load(c)?;
         for us in started {
-            let hour = self.hour_of(us);
+            let hour = self.clock.number(us);
             *self.hours.entry(hour).or_default() += 1;
         }
         Ok(())
@@ -234,12 +226,14 @@ impl Tally {
         // Stretches without a match are among them.
         for (hour, n) in self.hours.into_iter().filter(|&(_, n)| n > 0) {
             let n = unsigned(n);
-            *days.entry(hour.date).or_default() += n;
-            if let Some(sum) = stats.by_hour.get_mut(usize::from(hour.hour)) {
+            *days.entry(hour.div_euclid(24)).or_default() += n;
+            let hour = usize::try_from(hour.rem_euclid(24)).ok();
+            if let Some(sum) = hour.and_then(|hour| stats.by_hour.get_mut(hour)) {
                 *sum += n;
             }
         }
-        stats.by_day = days.into_iter().map(|(date, n)| (date.to_string(), n)).collect();
+        let date = |day: i64| LocalHour::numbered(day * 24).map(|first| first.date.to_string());
+        stats.by_day = days.into_iter().filter_map(|(day, n)| Some((date(day)?, n))).collect();
         stats.by_camera = self.cameras.into_iter().filter(|&(_, n)| n > 0).map(|(id, n)| (id, unsigned(n))).collect();
         let events: i64 = self.cells.values().map(super::facts::Cell::events).sum();
         stats.average_confidence = average((events, confidence));

@@ -6,14 +6,18 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use diesel::dsl::sql;
 use diesel::prelude::*;
-use diesel::sql_types::BigInt;
+use diesel::sql_types::{BigInt, Nullable};
 
 use super::facts::{COUNTED, Cell, Cells, CountedRow, Facts, Kinds};
 use super::ladder::{Piece, Span, Window};
+use super::remembered::{Seen, Step};
+use super::row::EventRow;
+use crate::among::among;
 use crate::conn::{DbConn, Role};
+use crate::database::Tx;
 use crate::error::DbError;
+use crate::fixed::fixed;
 use crate::journal;
 use crate::schema::{event, event_state, event_summary};
 
@@ -32,33 +36,51 @@ struct Key {
 
 /// Changes of the summary, gathered so that each of its rows is written once.
 #[derive(Default)]
-pub(crate) struct Changes(BTreeMap<Key, Cells>);
+pub(crate) struct Changes {
+    rows: BTreeMap<Key, Cells>,
+    step: Step,
+}
 
 impl Changes {
     /// Counts an event in (1) or out (−1).
-    pub(crate) fn add(&mut self, row: &CountedRow, times: i64) -> Result<(), DbError> {
+    pub(crate) fn add(&mut self, row: &EventRow, times: i64) -> Result<(), DbError> {
+        let facts = self.count(&CountedRow::from(row), times)?;
+        self.step.add(Seen::new(row, facts), times);
+        Ok(())
+    }
+
+    fn count(&mut self, row: &CountedRow, times: i64) -> Result<Facts, DbError> {
         let (facts, cell) = row.cell()?;
         for camera_id in [row.camera_id.as_str(), EVERY_CAMERA] {
             for span in Span::EACH {
                 let key =
                     Key { span: span.code(), camera_id: camera_id.to_owned(), from_us: span.begin(row.started_us) };
-                self.0.entry(key).or_default().entry(facts).or_default().add(&cell, times);
+                self.rows.entry(key).or_default().entry(facts).or_default().add(&cell, times);
             }
         }
+        Ok(facts)
+    }
+
+    /// Writes them, and notes what they mean to totals. On PostgreSQL this takes the lock of the journal, so every row
+    /// lock must be taken before.
+    pub(crate) fn apply(mut self, tx: &mut Tx<'_>) -> Result<(), DbError> {
+        let step = std::mem::take(&mut self.step);
+        let number = self.write(tx.conn)?;
+        tx.steps.push(step.numbered(number));
         Ok(())
     }
 
-    /// Writes them. On PostgreSQL this takes the lock of the journal, so every row lock must be taken before.
-    pub(crate) fn apply(self, conn: &mut DbConn) -> Result<(), DbError> {
+    /// Writes them and gives their number.
+    fn write(self, conn: &mut DbConn) -> Result<i64, DbError> {
         journal::lock(conn)?;
-        for (key, mut change) in self.0 {
+        for (key, mut change) in self.rows {
             change.retain(|_, cell| *cell != Cell::default());
             if !change.is_empty() {
                 merge(conn, &key, &change)?;
             }
         }
-        diesel::update(event_state::table).set(event_state::changes.eq(event_state::changes + 1)).execute(conn)?;
-        Ok(())
+        let next = diesel::update(event_state::table).set(event_state::changes.eq(event_state::changes + 1));
+        Ok(next.returning(event_state::changes).get_result(conn)?)
     }
 }
 
@@ -149,9 +171,9 @@ pub(crate) fn recount(conn: &mut DbConn) -> Result<(), DbError> {
         after = (last.started_us, last.id.clone());
         let mut changes = Changes::default();
         for row in &rows {
-            changes.add(row, 1)?;
+            changes.count(row, 1)?;
         }
-        changes.apply(conn)?;
+        changes.write(conn)?;
     }
     diesel::update(event_state::table).set(event_state::summarised.eq(true)).execute(conn)?;
     Ok(())
@@ -167,32 +189,28 @@ pub(crate) struct Part {
 
 /// The days from the first with events to the last; `None` without any.
 pub(crate) fn extent(conn: &mut DbConn) -> Result<Option<Window>, DbError> {
-    let days = || {
-        event_summary::table
-            .filter(event_summary::span.eq(Span::Day.code()))
-            .filter(event_summary::camera_id.eq(EVERY_CAMERA))
-            .select(event_summary::from_us)
-    };
-    let first: Option<i64> = days().order(event_summary::from_us.asc()).first(conn).optional()?;
-    let last: Option<i64> = days().order(event_summary::from_us.desc()).first(conn).optional()?;
+    // Each by itself: asked for both at once, SQLite reads every day. 1 is `Span::Day`, '' is `EVERY_CAMERA`.
+    let first = "(SELECT min(from_us) FROM event_summary WHERE span = 1 AND camera_id = '')";
+    let last = "(SELECT max(from_us) FROM event_summary WHERE span = 1 AND camera_id = '')";
+    let ends = (fixed::<Nullable<BigInt>>(first), fixed::<Nullable<BigInt>>(last));
+    let (first, last): (Option<i64>, Option<i64>) = diesel::select(ends).get_result(conn)?;
     Ok(first.zip(last).map(|(first, last)| Window { from: first, until: Span::Day.window(last).until }))
 }
 
-/// How a window is best added up: from what is in it, or, where that is most of all there is, from all that there is
-/// without what is not in it.
-pub(crate) fn parts(conn: &mut DbConn, window: Window) -> Result<Vec<Part>, DbError> {
+/// How a window is best added up, when nothing lies outside of `extent`: from what is in it, or, where that is most of
+/// all there is, from all that there is without what is not in it.
+pub(crate) fn parts(extent: Window, window: Window) -> Vec<Part> {
     let put = |window: Window, times| window.pieces(Span::All).into_iter().map(move |piece| Part { piece, times });
-    let Some(extent) = extent(conn)? else { return Ok(Vec::new()) };
     let inside = window.and(extent);
     if inside.is_empty() {
-        return Ok(Vec::new());
+        return Vec::new();
     }
     let before = Window { from: extent.from, until: inside.from };
     let after = Window { from: inside.until, until: extent.until };
     if (before.len_us() + after.len_us()).saturating_mul(2) > inside.len_us() {
-        return Ok(put(inside, 1).collect());
+        return put(inside, 1).collect();
     }
-    Ok(put(Window::all(), 1).chain(put(before, -1)).chain(put(after, -1)).collect())
+    put(Window::all(), 1).chain(put(before, -1)).chain(put(after, -1)).collect()
 }
 
 /// How many events a stretch of time has.
@@ -213,32 +231,37 @@ pub(crate) fn buckets(
     span: Span,
     window: Window,
 ) -> Result<Vec<Bucket>, DbError> {
-    let mut found: BTreeMap<i64, Bucket> = BTreeMap::new();
-    let mut note = |from: i64, matching: i64, all: i64| {
-        let bucket = found.entry(from).or_insert(Bucket { from, matching: 0, all: 0 });
-        bucket.matching += matching;
-        bucket.all += all;
-    };
+    let mut found: Vec<Bucket> = Vec::new();
     for camera in cameras {
         let rows = event_summary::table
             .filter(event_summary::span.eq(span.code()))
             .filter(event_summary::camera_id.eq(camera))
             .filter(event_summary::from_us.ge(window.from))
-            .filter(event_summary::from_us.lt(window.until));
+            .filter(event_summary::from_us.lt(window.until))
+            .order(event_summary::from_us.asc());
         if kinds.is_any() {
             let rows: Vec<(i64, i64)> = rows.select((event_summary::from_us, event_summary::events)).load(conn)?;
-            for (from, all) in rows {
-                note(from, all, all);
-            }
+            found.extend(rows.into_iter().map(|(from, all)| Bucket { from, matching: all, all }));
         } else {
             let columns = (event_summary::from_us, event_summary::events, event_summary::cells);
             let rows: Vec<(i64, i64, Vec<u8>)> = rows.select(columns).load(conn)?;
             for (from, all, cells) in rows {
-                note(from, matching(&cells, kinds)?, all);
+                found.push(Bucket { from, matching: matching(&cells, kinds)?, all });
             }
         }
     }
-    Ok(found.into_values().collect())
+    if cameras.len() > 1 {
+        found.sort_by_key(|bucket| bucket.from);
+        found.dedup_by(|bucket, kept| {
+            let is_same = bucket.from == kept.from;
+            if is_same {
+                kept.matching += bucket.matching;
+                kept.all += bucket.all;
+            }
+            is_same
+        });
+    }
+    Ok(found)
 }
 
 /// How many events of one camera (or of [`EVERY_CAMERA`]) whole stretches hold.
@@ -255,7 +278,7 @@ pub(crate) fn count(
         .filter(event_summary::from_us.ge(window.from))
         .filter(event_summary::from_us.lt(window.until));
     if kinds.is_any() {
-        let sum = sql::<BigInt>("CAST(COALESCE(SUM(events), 0) AS BIGINT)");
+        let sum = fixed::<BigInt>("CAST(COALESCE(SUM(events), 0) AS BIGINT)");
         return Ok(rows.select(sum).get_result(conn)?);
     }
     let packed: Vec<Vec<u8>> = rows.select(event_summary::cells).load(conn)?;
@@ -270,16 +293,27 @@ pub(crate) fn count_each(
     span: Span,
     window: Window,
 ) -> Result<Vec<(String, i64)>, DbError> {
+    if kinds.is_any() && span == Span::All {
+        let all = of_cameras(conn)?;
+        return Ok(cameras.iter().filter_map(|id| Some((id.clone(), *all.get(id)?))).collect());
+    }
     let rows = event_summary::table
         .filter(event_summary::span.eq(span.code()))
-        .filter(event_summary::camera_id.eq_any(cameras))
         .filter(event_summary::from_us.ge(window.from))
         .filter(event_summary::from_us.lt(window.until));
     if kinds.is_any() {
-        let sum = sql::<BigInt>("CAST(SUM(events) AS BIGINT)");
-        return Ok(rows.group_by(event_summary::camera_id).select((event_summary::camera_id, sum)).load(conn)?);
+        let sum = fixed::<BigInt>("CAST(SUM(events) AS BIGINT)");
+        let sums = rows.group_by(event_summary::camera_id).select((event_summary::camera_id, sum));
+        return Ok(match conn.is_postgres() {
+            true => sums.filter(event_summary::camera_id.eq_any(cameras)).load(conn)?,
+            false => sums.filter(among(event_summary::camera_id, cameras)?).load(conn)?,
+        });
     }
-    let packed: Vec<(String, Vec<u8>)> = rows.select((event_summary::camera_id, event_summary::cells)).load(conn)?;
+    let cells = rows.select((event_summary::camera_id, event_summary::cells));
+    let packed: Vec<(String, Vec<u8>)> = match conn.is_postgres() {
+        true => cells.filter(event_summary::camera_id.eq_any(cameras)).load(conn)?,
+        false => cells.filter(among(event_summary::camera_id, cameras)?).load(conn)?,
+    };
     packed.into_iter().map(|(camera, cells)| Ok((camera, matching(&cells, kinds)?))).collect()
 }
 

@@ -291,6 +291,30 @@ async fn summary_rows(t: &TestDb) -> Vec<(i32, String, i64, i64, Vec<u8>, Vec<u8
     t.db.read(|c| Ok(table.order((span.asc(), camera_id.asc(), from_us.asc())).load(c)?)).await.unwrap()
 }
 
+/// Something happens: an event goes, changes or comes.
+async fn happen(t: &TestDb, dice: &mut Dice, cameras: &[CameraId], alive: &mut Vec<Event>, step: usize) {
+    match dice.roll(10) {
+        0 if !alive.is_empty() => {
+            let gone = alive.swap_remove(dice.roll(alive.len()));
+            t.db.event_delete(gone.id, DeleteReason::User, at(0)).await.unwrap();
+        }
+        1..=5 if !alive.is_empty() => {
+            let n = dice.roll(alive.len());
+            let changes = vec![dice.change(&alive[n]), dice.change(&alive[n])];
+            alive[n] = t.db.event_change(alive[n].id, changes, at(1)).await.unwrap();
+        }
+        _ => {
+            let started = dice.time();
+            let mut new = new_event(dice.of(cameras), started);
+            new.id = EventId::new(at(i64::try_from(step).unwrap()));
+            new.detection_type = dice.of(DetectionType::ALL);
+            new.source_type = dice.of(SourceType::ALL);
+            new.confidence = u8::try_from(dice.roll(101)).unwrap();
+            alive.push(t.db.event_open(new, at(0), DescriptionPlan::Job { priority: 0 }).await.unwrap().0);
+        }
+    }
+}
+
 on_both! {
     /// Whatever happens to events, what is counted is what is there.
     async fn counts_pages_and_statistics_are_those_of_a_plain_count(t) {
@@ -302,26 +326,7 @@ on_both! {
         let filters = some(&any_filter(cameras.iter().map(ToString::to_string).collect()), 5, 160);
         let mut alive: Vec<Event> = Vec::new();
         for step in 0..260_usize {
-            match dice.roll(10) {
-                0 if !alive.is_empty() => {
-                    let gone = alive.swap_remove(dice.roll(alive.len()));
-                    t.db.event_delete(gone.id, DeleteReason::User, at(0)).await.unwrap();
-                }
-                1..=5 if !alive.is_empty() => {
-                    let n = dice.roll(alive.len());
-                    let changes = vec![dice.change(&alive[n]), dice.change(&alive[n])];
-                    alive[n] = t.db.event_change(alive[n].id, changes, at(1)).await.unwrap();
-                }
-                _ => {
-                    let started = dice.time();
-                    let mut new = new_event(dice.of(&cameras), started);
-                    new.id = EventId::new(at(i64::try_from(step).unwrap()));
-                    new.detection_type = dice.of(DetectionType::ALL);
-                    new.source_type = dice.of(SourceType::ALL);
-                    new.confidence = u8::try_from(dice.roll(101)).unwrap();
-                    alive.push(t.db.event_open(new, at(0), DescriptionPlan::Job { priority: 0 }).await.unwrap().0);
-                }
-            }
+            happen(&t, &mut dice, &cameras, &mut alive, step).await;
             if step == 200 {
                 let gone = cameras.swap_remove(1);
                 t.db.camera_delete(gone, at(0), None).await.unwrap();
@@ -345,6 +350,50 @@ on_both! {
             t.db.event_delete(gone.id, DeleteReason::Retention, at(9)).await.unwrap();
         }
         assert_eq!(rows(&t, "event_summary").await, 0);
+    }
+
+    /// What was counted once is right ever after, whatever happens, and is not counted again.
+    async fn remembered_totals_are_those_of_a_plain_count(t) {
+        let mut dice = Dice(2_463_534_242);
+        let mut cameras: Vec<CameraId> = Vec::new();
+        for name in ["A", "B", "C"] {
+            cameras.push(t.db.camera_insert(camera(name)).await.unwrap().id);
+        }
+        let is_counted = |f: &EventFilter| {
+            let has_words = f.q.as_ref().is_some_and(|q| q.contains(char::is_alphanumeric));
+            has_words || f.min_confidence.is_some_and(|least| least > 0)
+        };
+        let any = any_filter(cameras.iter().map(ToString::to_string).collect());
+        let mut filters: Vec<EventFilter> = some(&any, 11, 120).into_iter().filter(is_counted).take(20).collect();
+        for q in ["person", "a per", "car", "two", "nothing"] {
+            filters.push(EventFilter { q: Some(q.into()), ..EventFilter::default() });
+        }
+        filters.push(EventFilter { min_confidence: Some(50), ..EventFilter::default() });
+        let (mut alive, mut counted, mut seen) = (Vec::new(), None, 0);
+        for step in 0..100_usize {
+            happen(&t, &mut dice, &cameras, &mut alive, step).await;
+            if step == 60 {
+                let gone = cameras.swap_remove(1);
+                t.db.camera_delete(gone, at(0), None).await.unwrap();
+                alive.retain(|e| e.camera_id != gone);
+            }
+            if step == 80 {
+                t.db.events_expire(at(80_000), 30, at(0)).await.unwrap();
+                let left = all(&t).await;
+                alive.retain(|e| left.iter().any(|other| other.id == e.id));
+            }
+            let events = all(&t).await;
+            for filter in &filters {
+                let paging = Paging::Page { page: 1, limit: 1 };
+                let total = t.db.event_page(filter.clone(), paging, Sort::Desc).await.unwrap().total;
+                let expected = events.iter().filter(|e| matches(e, filter)).count();
+                assert_eq!(total, u64::try_from(expected).unwrap(), "after {step}: {filter:?}");
+                seen += expected;
+            }
+            let now = t.db.inner.totals.counted();
+            assert_eq!(now, *counted.get_or_insert(now), "after {step}");
+        }
+        assert!(counted.unwrap() > 20 && seen > 1000, "{counted:?}, {seen}");
     }
 
     /// Where a stretch holds more than is looked through at once, pages are found by way of finer stretches.
