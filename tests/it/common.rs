@@ -47,7 +47,7 @@ impl Site {
         }
     }
 
-    async fn in_folder(dir: tempfile::TempDir, env: &[(&str, &str)]) -> Self {
+    pub(crate) async fn in_folder(dir: tempfile::TempDir, env: &[(&str, &str)]) -> Self {
         let key = api_key(dir.path(), "admin").await;
         let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).into())).collect();
         let options = ServerOptions { env, ..ServerOptions::default() };

@@ -1,9 +1,7 @@
-//! What is forgotten and what stays, at a real server: by age, by bytes, by free disk, after crashes, and when the disk is
-//! full.
+//! What is forgotten and what stays, at a real server: by age, by bytes, by free disk, after crashes.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 use argus_core::camera::SourceType;
@@ -19,10 +17,10 @@ use serde_json::{Value, json};
 use crate::common::{SOON, Site, files, now, test_camera, with};
 
 const DAY: u64 = 24 * 3600;
-const MIB: u64 = 1 << 20;
+pub(crate) const MIB: u64 = 1 << 20;
 
 /// A site whose server is down, with a camera that is not enabled.
-async fn asleep() -> (Site, CameraId) {
+pub(crate) async fn asleep() -> (Site, CameraId) {
     let mut site = Site::start().await;
     let camera = site.camera(with(test_camera("Yard", 30, 2), &json!({"is_enabled": false}))).await;
     site.server.terminate(SOON).await.unwrap();
@@ -30,19 +28,20 @@ async fn asleep() -> (Site, CameraId) {
 }
 
 /// The database of a server that is down.
-async fn database(site: &Site) -> Database {
+pub(crate) async fn database(site: &Site) -> Database {
     let key = DataDir::open(site.dir.path()).unwrap().seal_ring().unwrap();
     let url: DbUrl = argus_tests::postgres::url(site.dir.path()).parse().unwrap();
     Database::open(DatabaseConfig::new(url, key)).await.unwrap()
 }
 
-async fn settings(site: &Site, values: &[(&str, Value)]) {
+pub(crate) async fn settings(site: &Site, values: &[(&str, Value)]) {
     let values = values.iter().map(|(name, value)| (format!("retention.{name}"), value.to_string())).collect();
-    database(site).await.setting_put(values, now()).await.unwrap();
+    let store = move |_: &_| Ok::<_, std::convert::Infallible>((values, ()));
+    database(site).await.setting_edit(now(), store).await.unwrap().unwrap();
 }
 
 /// A closed event of some age, with a thumbnail, a picture and a clip of `clip_bytes` that hold no blocks on the disk.
-async fn event(site: &Site, camera: CameraId, age_s: u64, clip_bytes: u64) -> (EventId, PathBuf) {
+pub(crate) async fn event(site: &Site, camera: CameraId, age_s: u64, clip_bytes: u64) -> (EventId, PathBuf) {
     let at = now().minus(Duration::from_secs(age_s));
     let id = EventId::new(at);
     let folder = site.dir.path().join("events").join(event_prefix(camera, id, at));
@@ -78,7 +77,7 @@ async fn event(site: &Site, camera: CameraId, age_s: u64, clip_bytes: u64) -> (E
 }
 
 /// Whether an event names each kind of file: thumbnail, picture, clip; `None` when it is gone.
-async fn names(site: &Site, id: EventId) -> Option<(bool, bool, bool)> {
+pub(crate) async fn names(site: &Site, id: EventId) -> Option<(bool, bool, bool)> {
     let answer = site.client.get(&format!("/events/{id}")).await;
     if answer.status == 404 {
         return None;
@@ -87,8 +86,23 @@ async fn names(site: &Site, id: EventId) -> Option<(bool, bool, bool)> {
     Some((e["thumbnail_url"].is_string(), e["frames"][0]["url"].is_string(), e["clip_url"].is_string()))
 }
 
+/// What the database takes up, as its own tools say.
+fn database_bytes(site: &Site) -> u64 {
+    if is_on_postgres(site.dir.path()) {
+        let size = site.rows("SELECT CAST(pg_database_size(current_database()) AS TEXT) AS line");
+        return size[0].parse().unwrap();
+    }
+    let files = ["argus.db", "argus.db-wal"];
+    files.iter().map(|name| site.dir.path().join(name).metadata().map_or(0, |meta| meta.len())).sum()
+}
+
+/// Whether the tests run on PostgreSQL.
+pub(crate) fn is_on_postgres(data_dir: &Path) -> bool {
+    !argus_tests::postgres::url(data_dir).starts_with("sqlite:")
+}
+
 /// The report says what lies in the folder, byte for byte, once everything that is being removed is gone.
-async fn account_is_true(site: &Site) {
+pub(crate) async fn account_is_true(site: &Site) {
     let folder = site.dir.path().join("events");
     wait_for("an account that is true", SOON, || async {
         let report = site.client.get("/system/storage").await.expect(200).json;
@@ -105,9 +119,7 @@ async fn account_is_true(site: &Site) {
         }
         let told = ["thumbnails_bytes", "frames_bytes", "clips_bytes"].map(|name| report[name].as_u64().unwrap());
         let by_camera = report["by_camera"].as_array().unwrap().iter().map(|c| c["media_bytes"].as_u64().unwrap());
-        let database = ["argus.db", "argus.db-wal"];
-        let database: u64 =
-            database.iter().map(|name| site.dir.path().join(name).metadata().map_or(0, |meta| meta.len())).sum();
+        let database = database_bytes(site);
         let is_true = told == sizes
             && by_camera.sum::<u64>() == sizes.iter().sum::<u64>()
             && String::from_utf8_lossy(&metrics)
@@ -120,7 +132,7 @@ async fn account_is_true(site: &Site) {
     .await;
 }
 
-async fn storage_health(client: &Client) -> Value {
+pub(crate) async fn storage_health(client: &Client) -> Value {
     client.get("/system/health").await.expect(200).json["components"]["storage"].clone()
 }
 
@@ -301,12 +313,49 @@ async fn files_of_deleted_rows_go_after_a_crash() {
     wait_until("the event's files to go", SOON, || !event_folder.exists()).await;
     site.server.kill().await;
     let (_, folder) = event(&site, camera, 200, 1000).await;
-    db.camera_delete(camera, now(), None).await.unwrap();
+    db.camera_delete_begin(camera, now()).await.unwrap();
+    db.camera_delete_finish(camera, now()).await.unwrap();
     assert_eq!(files(&folder).len(), 3);
     site.again().await;
     wait_until("the camera's files to go", SOON, || files(&site.dir.path().join("events")).is_empty()).await;
     wait_until("an empty trash", SOON, || site.rows("SELECT prefix AS line FROM media_trash").is_empty()).await;
     account_is_true(&site).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_camera_whose_deletion_was_cut_off_is_gone_and_the_rest_of_it_follows() {
+    let (mut site, camera) = asleep().await;
+    let (first, folder) = event(&site, camera, 300, 1000).await;
+    let (second, _) = event(&site, camera, 200, 1000).await;
+    let db = database(&site).await;
+    let before = db.journal_bounds().await.unwrap().newest;
+    // The crash came right behind the first step.
+    db.camera_delete_begin(camera, now()).await.unwrap();
+    assert_eq!((db.event_get(first).await.unwrap().is_some(), files(&folder).len()), (true, 3));
+    drop(db);
+    site.again().await;
+    // From the first answer on nobody sees it.
+    site.client.get(&format!("/cameras/{camera}")).await.expect(404);
+    assert_eq!(site.client.get("/cameras").await.expect(200).json["total"], 0);
+    site.client.delete(&format!("/cameras/{camera}")).await.expect(404);
+    site.camera(with(test_camera("Yard", 30, 2), &json!({"is_enabled": false}))).await;
+    wait_for("its events to go", SOON, || async {
+        (site.client.get("/events").await.expect(200).json["total"] == 0).then_some(())
+    })
+    .await;
+    assert_eq!((names(&site, first).await, names(&site, second).await), (None, None));
+    wait_until("its files to go", SOON, || files(&site.dir.path().join("events")).is_empty()).await;
+    wait_until("an empty trash", SOON, || site.rows("SELECT prefix AS line FROM media_trash").is_empty()).await;
+    let told = site.journal(before).await;
+    let about: Vec<_> = told.iter().filter(|m| m["data"]["camera_id"] == json!(camera)).collect();
+    assert_eq!(about.len(), 1, "{about:?}");
+    assert_eq!((&about[0]["type"], &about[0]["data"]["status"]), (&json!("camera.status"), &json!("deleted")));
+    account_is_true(&site).await;
+    // And it stays so.
+    site.server.kill().await;
+    site.again().await;
+    assert_eq!(site.client.get("/cameras").await.expect(200).json["total"], 1);
+    assert_eq!(site.rows("SELECT CAST(COUNT(*) AS TEXT) AS line FROM camera"), ["1"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -342,144 +391,4 @@ async fn a_lost_camera_is_told_once_a_spell() {
     let reader = Client::new(site.server.origin(), &api_key(site.dir.path(), "read:cameras").await);
     let page = reader.get("/journal?after=0&types=notification.new").await.expect(200).json;
     assert_eq!(lost(page["items"].as_array().unwrap()).len(), 2);
-}
-
-/// A small disk in memory, unmounted when it is dropped.
-struct SmallDisk(PathBuf);
-
-impl SmallDisk {
-    /// `None`, said aloud, where mounting is not allowed.
-    #[expect(clippy::print_stderr, reason = "who reads the log of the tests must see that this one showed nothing")]
-    fn mount(at: &Path, bytes: u64) -> Option<Self> {
-        std::fs::create_dir_all(at).unwrap();
-        let done = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &format!("size={bytes},mode=0700"), "tmpfs"])
-            .arg(at)
-            .output();
-        match done {
-            Ok(done) if done.status.success() => Some(Self(at.to_owned())),
-            other => {
-                eprintln!("SKIPPED: a small disk cannot be mounted here, so a full one is not tested: {other:?}");
-                None
-            }
-        }
-    }
-
-    /// Takes up everything that is free.
-    fn fill(&self) {
-        use std::io::Write;
-        let mut filler = std::fs::File::create(self.0.join("filler")).unwrap();
-        while filler.write_all(&[7; 4096]).is_ok() {}
-    }
-
-    fn relieve(&self) {
-        std::fs::remove_file(self.0.join("filler")).unwrap();
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        // Lazily: a server that is just being killed may still hold a file.
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_full_disk_degrades_and_loses_nothing() {
-    let (mut site, sleeper) = asleep().await;
-    let Some(disk) = SmallDisk::mount(&site.dir.path().join("events"), 8 * MIB) else { return };
-    settings(&site, &[("min_free_bytes", json!(0))]).await;
-    let (oldest, oldest_folder) = event(&site, sleeper, 3000, 1000).await;
-    site.again().await;
-    assert_eq!(storage_health(&site.client).await["status"], "ok");
-    assert_eq!(names(&site, oldest).await, Some((true, true, true)));
-    let mut listener = site.listen(None).await;
-    disk.fill();
-    let camera = site.camera(test_camera("Door", 6, 3)).await;
-    let created = listener.created(&camera).await;
-    let id = created["id"].as_str().unwrap().to_owned();
-    wait_for("a degraded health", SOON, || async {
-        let health = storage_health(&site.client).await;
-        (health["status"] == "degraded").then_some(())
-    })
-    .await;
-    let whole = site.client.get("/system/health").await.expect(200).json;
-    assert_eq!((&whole["status"], &whole["components"]["database"]["status"]), (&json!("degraded"), &json!("ok")));
-    // The event comes to its end, without what there was no room for.
-    wait_for("the end of the event", SOON, || async {
-        let event = site.event(&id).await;
-        (!event["ended_at"].is_null() && event["description_status"] != "pending").then_some(())
-    })
-    .await;
-    let clip = format!("SELECT clip_state AS line FROM event WHERE id = '{id}'");
-    wait_until("the end of the clip", SOON, || site.rows(&clip) == ["none"]).await;
-    let event = site.event(&id).await;
-    assert_eq!((&event["clip_url"], &event["thumbnail_url"]), (&Value::Null, &Value::Null));
-    // The oldest media make room, and their event says so.
-    wait_until("the oldest media to go", SOON, || !oldest_folder.exists()).await;
-    assert_eq!(names(&site, oldest).await, Some((false, false, false)));
-    listener
-        .until("storage_low", SOON, |m| m["type"] == "notification.new" && m["data"]["kind"] == "storage_low")
-        .await;
-    // No half file lies about, and every file that is named is there in full.
-    let halves =
-        |folder: &Path| files(folder).into_iter().filter(|f| f.to_string_lossy().contains('#')).collect::<Vec<_>>();
-    wait_until("half files to go", SOON, || halves(&disk.0).is_empty()).await;
-
-    disk.relieve();
-    wait_for("a healthy storage", SOON, || async {
-        (storage_health(&site.client).await["status"] == "ok").then_some(())
-    })
-    .await;
-    let next = listener.created(&camera).await["id"].as_str().unwrap().to_owned();
-    let event = listener.finished(&next).await;
-    assert!(event["thumbnail_url"].is_string() && event["clip_url"].is_string(), "{event}");
-    let clip = site.client.root().get(event["clip_url"].as_str().unwrap()).await.expect(200);
-    assert!(crate::common::ffprobe(&clip.bytes).seconds > 0.5);
-    site.client.post(&format!("/cameras/{camera}/stop"), &json!({})).await.expect(202);
-    site.reaches(&camera, "stopped", SOON).await;
-    account_is_true(&site).await;
-    assert_eq!(site.rows("SELECT integrity_check AS line FROM pragma_integrity_check"), ["ok"]);
-    let log = site.server.log_text();
-    assert!(!log.contains("panicked"), "{log}");
-    site.server.terminate(SOON).await.expect("the server ends");
-    drop(disk);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_full_database_answers_503_and_lives_on() {
-    let home = tempfile::tempdir().unwrap();
-    let dir = home.path().join("data");
-    let Some(disk) = SmallDisk::mount(&dir, 16 * MIB) else { return };
-    let key = api_key(&dir, "admin").await;
-    let mut server = argus_tests::server::ServerProcess::start(&dir).await;
-    let client = Client::new(server.origin(), &key);
-    let create = |n: u32| {
-        let (client, fields) =
-            (client.clone(), json!({"name": format!("Camera {n}"), "type": "test", "is_enabled": false}));
-        async move { client.post("/cameras", &fields).await }
-    };
-    create(0).await.expect(201);
-    disk.fill();
-    let mut n = 1;
-    // The log of changes has some room of its own.
-    let refused = loop {
-        let answer = create(n).await;
-        if answer.status != 201 {
-            break answer;
-        }
-        n += 1;
-        assert!(n < 5000, "the disk never gets full");
-    };
-    let refused = refused.expect(503);
-    assert!(refused.header("retry-after").unwrap().parse::<u32>().unwrap() >= 1);
-    assert_eq!(refused.json["status_code"], 503);
-    assert_eq!(client.get("/cameras?limit=1").await.expect(200).json["total"], n, "what was stored can be read");
-    disk.relieve();
-    wait_for("writing to go on", SOON, || async { (create(n).await.status == 201).then_some(()) }).await;
-    assert_eq!(client.get("/cameras?limit=1").await.expect(200).json["total"], n + 1);
-    assert_eq!(crate::common::rows(&dir, "SELECT integrity_check AS line FROM pragma_integrity_check"), ["ok"]);
-    assert!(server.exited().is_none());
-    server.terminate(SOON).await.expect("the server ends");
-    drop(disk);
 }

@@ -28,6 +28,7 @@
 
 pub mod browser;
 pub mod clips;
+pub mod cluster;
 pub mod http;
 pub mod net;
 pub mod postgres;

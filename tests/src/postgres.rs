@@ -34,9 +34,14 @@ pub fn use_for(data_dir: &Path) -> bool {
     let (base, options) = server.split_once('?').map_or((server.as_str(), None), |(b, o)| (b, Some(o)));
     let (address, _) = base.rsplit_once('/').expect("a URL that names a database");
     let url = format!("{address}/{name}{}", options.map(|o| format!("?{o}")).unwrap_or_default());
-    std::fs::write(file, &url).expect("the data dir can be written");
-    secrets::remember_variable("ARGUS_DATABASE_URL", &url);
+    use_url(data_dir, &url);
     true
+}
+
+/// Lets the programs on a data dir use this database.
+pub fn use_url(data_dir: &Path, url: &str) {
+    std::fs::write(data_dir.join(FILE), url).expect("the data dir can be written");
+    secrets::remember_variable("ARGUS_DATABASE_URL", url);
 }
 
 /// The database of a data dir, as `ARGUS_DATABASE_URL` names it.

@@ -22,6 +22,9 @@ pub(crate) fn start(filter: &str, format: LogFormat) -> Result<(), Failure> {
     );
     let filter = EnvFilter::try_new(quiet).map_err(|e| Failure::usage(format!("log: {filter:?} is no filter: {e}")))?;
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // That a line could not be written cannot be written either, and trying to would end the task that logs: where standard
+    // error is a file, its disk may be full.
+    let log = log.log_internal_errors(false);
     // A second start in one process (tests do that) keeps the first.
     let _ = match format {
         LogFormat::Text => log.with_ansi(std::io::stderr().is_terminal()).with_target(false).try_init(),

@@ -71,14 +71,21 @@ pub(crate) fn unusable(e: DbError) -> Failure {
     Failure::data(format!("the data directory cannot be used: {}", chain(&e)))
 }
 
-/// Opens the database that is configured.
+/// Kept free beside a database of SQLite, for when its disk is full: what some hundred events write.
+const RESERVE_BYTES: u64 = 8 << 20;
+
+/// Opens the database that is configured, for a short while.
 pub(crate) async fn database(config: &Config, dir: &DataDir) -> Result<Database, Failure> {
+    open(config, dir, 0).await
+}
+
+async fn open(config: &Config, dir: &DataDir, reserve_bytes: u64) -> Result<Database, Failure> {
     let seal_ring = dir.seal_ring().map_err(unusable)?;
     let url = match &config.database_url {
         Some(url) => url.expose().parse().map_err(|e: Invalid| Failure::usage(e.to_string()))?,
         None => DbUrl::from(dir.path().join("argus.db")),
     };
-    Database::open(DatabaseConfig::new(url, seal_ring))
+    Database::open(DatabaseConfig { reserve_bytes, ..DatabaseConfig::new(url, seal_ring) })
         .await
         .map_err(|e| Failure::data(format!("the database cannot be used: {}", chain(&e))))
 }
@@ -90,7 +97,7 @@ pub(crate) async fn database(config: &Config, dir: &DataDir) -> Result<Database,
 pub async fn serve(config: Config, demo: bool) -> Result<Running, Failure> {
     let dir = DataDir::open(&config.data_dir).map_err(unusable)?;
     let lock = dir.lock().map_err(unusable)?;
-    let db = database(&config, &dir).await?;
+    let db = open(&config, &dir, RESERVE_BYTES).await?;
     seal::check(&db, &dir).await?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let media_dir = dir.below("events").map_err(unusable)?;

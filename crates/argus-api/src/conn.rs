@@ -122,6 +122,12 @@ pub(crate) struct Conn {
     runtime: tokio::runtime::Handle,
     /// Requests so far when `idle` was set.
     seen: u64,
+    /// Whether the next request has begun to arrive; it then has a time of its own.
+    arriving: bool,
+    /// Whether the client has said that it sends no more, or the connection is broken.
+    ended: bool,
+    /// Whether something was sent.
+    answered: bool,
     /// Ends the wait for a request.
     idle: Option<Pin<Box<Sleep>>>,
     /// Ends the wait for the client to take something.
@@ -140,7 +146,7 @@ impl Conn {
     pub(crate) fn new(stream: Stream, limits: Limits, runtime: tokio::runtime::Handle) -> Self {
         let is_tls = matches!(stream, Stream::Tls(_));
         let link = Link(Rc::new(LinkState { is_tls, active: Cell::new(0), begun: Cell::new(0) }));
-        Self { stream: Some(stream), link, limits, runtime, seen: 0, idle: None, stalled: None, farewell: None }
+        Self { stream: Some(stream), link, limits, runtime, seen: 0, arriving: false, ended: false, answered: false, idle: None, stalled: None, farewell: None }
     }
 
     /// For the data of the connection.
@@ -162,10 +168,25 @@ impl Conn {
         let limit = self.limits.head + GRACE;
         if self.seen != begun {
             self.seen = begun;
+            self.arriving = false;
             self.idle = None;
         }
         let idle = self.idle.get_or_insert_with(|| Box::pin(sleep(limit)));
         idle.as_mut().poll(cx).map(Ok)
+    }
+
+    /// Something was read. With the first of a request its time begins, however long the connection was quiet before; what
+    /// follows of it gets no more.
+    fn came(&mut self) {
+        let begun = self.link.0.begun.get();
+        if self.seen != begun {
+            self.seen = begun;
+            self.arriving = false;
+        }
+        if !self.link.is_busy() && !self.arriving {
+            self.arriving = true;
+            self.idle = None;
+        }
     }
 
     /// With nothing taken: whether the client had long enough to take something.
@@ -196,9 +217,17 @@ impl Conn {
 impl AsyncRead for Conn {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        let had = buf.filled().len();
         match this.stream()?.poll_read(cx, buf) {
             Poll::Pending => this.poll_idle(cx),
-            done => done,
+            Poll::Ready(Ok(())) if buf.filled().len() > had => {
+                this.came();
+                Poll::Ready(Ok(()))
+            }
+            done => {
+                this.ended = true;
+                done
+            }
         }
     }
 }
@@ -218,6 +247,8 @@ impl AsyncWrite for Conn {
             Poll::Pending => this.poll_stalled(cx).map(Err),
             done => {
                 this.stalled = None;
+                this.answered = true;
+                this.ended |= matches!(done, Poll::Ready(Err(_)));
                 done
             }
         }
@@ -241,7 +272,8 @@ impl AsyncWrite for Conn {
 
 impl Drop for Conn {
     fn drop(&mut self) {
-        if self.farewell.is_some()
+        let is_over = self.ended || !self.answered || self.stalled.is_some();
+        if (self.farewell.is_some() || !is_over)
             && let Some(stream) = self.stream.take()
         {
             self.runtime.spawn(drain(stream));
@@ -249,7 +281,8 @@ impl Drop for Conn {
     }
 }
 
-/// Closing a connection with unread input makes the system throw away what was sent last.
+/// Closing a connection with unread input makes the system throw away what was sent last. The input may be a request that
+/// crossed with the close.
 async fn drain(mut stream: Stream) {
     let drained = async {
         stream.shutdown().await?;

@@ -4,7 +4,6 @@ use argus_core::camera::{
     Camera, CameraConfig, CameraFields, ProtectSource, SourceType, TestPattern, TestPatternFields,
 };
 use argus_core::journal::{CameraStatusChange, MessageType};
-use argus_core::media::camera_prefix;
 use argus_core::notification::Notification;
 use argus_core::status::{CameraState, CameraStatus, FaultKind};
 use argus_core::{CameraId, Timestamp, chain};
@@ -14,17 +13,12 @@ use diesel::sql_types::Text;
 use crate::conn::{DbConn, MultiBackend};
 use crate::database::{Database, Tx};
 use crate::error::{ConstraintExt, DbError};
-use crate::events::delete_of_camera;
 use crate::page::{Page, offset, total};
 use crate::schema::camera;
 use crate::seal::Sealer;
-use crate::storage;
 use crate::value::{check_text, fit, fold, from_json, json, parse, parse_opt};
 
 const WHAT: &str = "camera";
-
-/// Events that are removed at once with their camera: some milliseconds of the one writer.
-const EVENTS_AT_ONCE: i64 = 200;
 
 /// Which cameras of the list; the default is all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -89,6 +83,7 @@ pub(crate) struct CameraRow {
     protect_name: Option<String>,
     is_doorbell: bool,
     detections: Option<String>,
+    removed_us: Option<i64>,
 }
 
 /// The status of a camera of which nothing else is known.
@@ -150,6 +145,7 @@ impl CameraRow {
             protect_name: protect.map(|p| p.device_name.clone()),
             is_doorbell: protect.is_some_and(|p| p.is_doorbell),
             detections: protect.map(|p| json("detections", &p.detections)).transpose()?,
+            removed_us: None,
             name: f.name,
             id,
         })
@@ -212,21 +208,29 @@ impl CameraRow {
 }
 
 fn find(conn: &mut DbConn, id: CameraId) -> Result<CameraRow, DbError> {
-    camera::table.find(id.to_string()).first(conn).optional()?.ok_or(DbError::NotFound { what: WHAT })
+    let row = camera::table.find(id.to_string()).filter(camera::removed_us.is_null()).first(conn).optional()?;
+    row.ok_or(DbError::NotFound { what: WHAT })
 }
 
-/// Reads a row for a change. SQLite has one writer; PostgreSQL locks the row.
-fn find_locked(tx: &mut Tx<'_>, id: CameraId) -> Result<CameraRow, DbError> {
+/// Takes the row for this transaction. SQLite has one writer; PostgreSQL locks the row.
+pub(crate) fn lock(tx: &mut Tx<'_>, id: CameraId) -> Result<(), DbError> {
     if tx.conn.is_postgres() {
         diesel::sql_query("SELECT id FROM camera WHERE id = $1 FOR UPDATE")
             .bind::<Text, _>(id.to_string())
             .execute(tx.conn)?;
     }
+    Ok(())
+}
+
+/// Reads a row for a change.
+pub(crate) fn find_locked(tx: &mut Tx<'_>, id: CameraId) -> Result<CameraRow, DbError> {
+    lock(tx, id)?;
     find(tx.conn, id)
 }
 
 fn matching(filter: &CameraFilter) -> camera::BoxedQuery<'static, MultiBackend> {
-    let mut query: camera::BoxedQuery<'static, MultiBackend> = camera::table.into_boxed();
+    let mut query: camera::BoxedQuery<'static, MultiBackend> =
+        camera::table.filter(camera::removed_us.is_null()).into_boxed();
     if !filter.types.is_empty() {
         let types: Vec<String> = filter.types.iter().map(ToString::to_string).collect();
         query = query.filter(camera::source_type.eq_any(types));
@@ -322,7 +326,10 @@ impl Database {
     pub async fn camera_all(&self) -> Result<Vec<Camera>, DbError> {
         let inner = self.inner.clone();
         self.read(move |c| {
-            let rows: Vec<CameraRow> = camera::table.order((camera::created_us.asc(), camera::id.asc())).load(c)?;
+            let rows: Vec<CameraRow> = camera::table
+                .filter(camera::removed_us.is_null())
+                .order((camera::created_us.asc(), camera::id.asc()))
+                .load(c)?;
             let readable = rows.into_iter().filter_map(|row| {
                 let id = row.id.clone();
                 let camera = row.camera(&inner.sealer);
@@ -335,54 +342,7 @@ impl Database {
         .await
     }
 
-    /// Removes a camera with its events, their frames, receipts and jobs, its counts and its coverage, and announces it
-    /// as `deleted`. Its folder is in the trash (see [`Database::trash`]): the files are the caller's.
-    ///
-    /// The events go first, some at a time, so that other writers get their turns; nothing may add events meanwhile. When
-    /// this is broken off, the camera stays with the rest of its events.
-    ///
-    /// # Errors
-    /// `NotFound`.
-    pub async fn camera_delete(
-        &self,
-        id: CameraId,
-        now: Timestamp,
-        previous_status: Option<CameraStatus>,
-    ) -> Result<Camera, DbError> {
-        loop {
-            let gone = self
-                .write(move |tx| {
-                    find(tx.conn, id)?;
-                    delete_of_camera(tx, &id.to_string(), EVENTS_AT_ONCE)
-                })
-                .await?;
-            if gone == 0 {
-                break;
-            }
-        }
-        self.write(move |tx| {
-            let camera = find_locked(tx, id)?.camera(tx.sealer)?;
-            // What came in after all. With the camera's row locked nothing more does.
-            delete_of_camera(tx, &id.to_string(), i64::MAX)?;
-            storage::trash(tx.conn, &[camera_prefix(id)], now)?;
-            // Everything else of the camera hangs on its row.
-            diesel::delete(camera::table.find(id.to_string())).execute(tx.conn)?;
-            let change = CameraStatusChange::deleted(id, &camera.config.name, previous_status);
-            tx.tell_camera(MessageType::CameraStatus, id, &change, now)?;
-            Ok(camera)
-        })
-        .await
-    }
-
-    /// Announces a change of the state of capture and keeps it.
-    ///
-    /// # Errors
-    /// `NotFound` when the camera is gone; nothing is announced then.
-    pub async fn camera_state_set(&self, change: CameraStatusChange, now: Timestamp) -> Result<(), DbError> {
-        self.camera_state_tell(change, None, now).await
-    }
-
-    /// The same, and a notification with it, both or none.
+    /// Announces a change of the state of capture and keeps it; a notification with it, both or none.
     ///
     /// # Errors
     /// `NotFound` when the camera is gone; nothing is announced then.
@@ -395,7 +355,8 @@ impl Database {
         change.rest.last_error = change.rest.last_error.map(crate::value::without_nul);
         self.write(move |tx| {
             let kind = change.rest.last_error_kind.map(|k| k.to_string());
-            let n = diesel::update(camera::table.find(change.camera_id.to_string()))
+            let row = camera::table.find(change.camera_id.to_string()).filter(camera::removed_us.is_null());
+            let n = diesel::update(row)
                 .set((
                     camera::status.eq(&change.status),
                     camera::status_us.eq(now.as_micros()),
@@ -423,6 +384,7 @@ impl Database {
         type Columns = (String, String, i64, Option<String>, Option<String>);
         self.read(|c| {
             let rows: Vec<Columns> = camera::table
+                .filter(camera::removed_us.is_null())
                 .select((camera::id, camera::status, camera::status_us, camera::last_error, camera::last_error_kind))
                 .order((camera::created_us.asc(), camera::id.asc()))
                 .load(c)?;

@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 use argus_core::Invalid;
 #[cfg(feature = "postgres")]
 use argus_core::Secret;
-use diesel::RunQueryDsl;
 
 use crate::conn::{DbConn, Lane, Role};
 use crate::error::DbError;
 use crate::events::{Step, Totals, summary};
 use crate::journal::{self, JournalCache, Outbox};
 use crate::migrate::Migrator;
+use crate::reserve::Reserve;
 use crate::seal::{SealRing, Sealer};
 use crate::waits::Waits;
 
@@ -78,16 +78,20 @@ pub struct DatabaseConfig {
     pub readers: u32,
     /// How long a call waits for its turn before it fails with `Busy`.
     pub wait: Duration,
+    /// Bytes that are kept beside a file of SQLite for when its disk is full; none: nothing is kept.
+    pub reserve_bytes: u64,
 }
 
 impl DatabaseConfig {
-    /// Four readers, ten seconds of patience.
+    /// Four readers, ten seconds of patience, nothing reserved.
     #[must_use]
     pub fn new(url: impl Into<DbUrl>, seal_ring: impl Into<SealRing>) -> Self {
-        Self { url: url.into(), seal_ring: seal_ring.into(), readers: 4, wait: Duration::from_secs(10) }
+        Self { url: url.into(), seal_ring: seal_ring.into(), readers: 4, wait: Duration::from_secs(10), reserve_bytes: 0 }
     }
 }
 
+/// How long it may take to find out whether it answers: whoever asks for health does not ask for long.
+const PING: Duration = Duration::from_secs(5);
 /// Exports that run side by side.
 const EXPORTS: u32 = 2;
 
@@ -111,6 +115,7 @@ pub(crate) struct Inner {
     /// The file of SQLite.
     pub(crate) file: Option<PathBuf>,
     pub(crate) totals: Totals,
+    reserve: Reserve,
 }
 
 /// The database. Clones are the same database.
@@ -142,12 +147,18 @@ impl Database {
     /// newer than this program.
     pub async fn open(config: DatabaseConfig) -> Result<Self, DbError> {
         blocking(move || {
-            let DatabaseConfig { url, seal_ring, readers, wait } = config;
+            let DatabaseConfig { url, seal_ring, readers, wait, reserve_bytes } = config;
+            let reserve = Reserve::new(&url, reserve_bytes);
+            reserve.relieve_start();
             let mut migrator = Migrator::connect(&url)?;
             migrator.run()?;
             summary::ensure(migrator.conn())?;
             let newest = journal::bounds(migrator.conn())?.newest;
             drop(migrator);
+            // A start that had to use it leaves making room to those who can.
+            if !reserve.is_full() {
+                reserve.fill();
+            }
             let read = Lane::new(&url, Role::Reader, readers.max(1), wait)?;
             let write = match &url {
                 DbUrl::Sqlite(_) => Lane::new(&url, Role::Writer, 1, wait)?,
@@ -162,7 +173,7 @@ impl Database {
             };
             let (sealer, journal) = (Sealer::new(&seal_ring), JournalCache::new(newest));
             let (revocations, totals) = (AtomicU64::new(0), Totals::default());
-            let inner = Inner { read, export, write, wait, sealer, journal, revocations, file, totals };
+            let inner = Inner { read, export, write, wait, sealer, journal, revocations, file, totals, reserve };
             Ok(Self { inner: Arc::new(inner) })
         })
         .await
@@ -173,11 +184,10 @@ impl Database {
     /// # Errors
     /// `Busy`, `Unavailable`.
     pub async fn ping(&self) -> Result<(), DbError> {
-        self.read(|c| {
-            diesel::select(diesel::dsl::sql::<diesel::sql_types::Integer>("1")).get_result::<i32>(c)?;
-            Ok(())
-        })
-        .await
+        // A row, so that SQLite has to look into its file.
+        let asked = self.read(|c| summary::changes(c).map(drop));
+        let late = |_elapsed| DbError::Unavailable("it does not answer in time".into());
+        tokio::time::timeout(PING.min(self.inner.wait), asked).await.map_err(late)?
     }
 
     /// Runs one closure on a connection that only reads. What needs one state for several statements asks for
@@ -231,11 +241,12 @@ impl Database {
         blocking(move || {
             let _permit = permit;
             let mut conn = inner.write.pool.get().map_err(|e| DbError::Unavailable(Box::new(e)))?;
-            let (value, outbox, steps) = conn.transact(Role::Writer, |conn| {
+            let done = conn.transact(Role::Writer, |conn| {
                 let mut tx = Tx { conn, sealer: &inner.sealer, outbox: Outbox::default(), steps: Vec::new() };
                 let value = f(&mut tx)?;
                 Ok((value, tx.outbox, tx.steps))
-            })?;
+            });
+            let (value, outbox, steps) = done.map_err(|failure| inner.reserve.judge(failure))?;
             // Only what is stored: after a rollback another change has the same number.
             inner.totals.committed(steps);
             inner.journal.committed(outbox);
@@ -265,6 +276,33 @@ impl Database {
                 Err(DbError::Busy)
             }
         }
+    }
+
+    /// Whether a write found no room on the disk, and there has not been enough since.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.inner.reserve.is_full()
+    }
+
+    /// Waits until a write finds no room on the disk. What was reserved for that is given up by then: the next writes
+    /// succeed, for a while.
+    pub async fn full(&self) {
+        self.inner.reserve.needed.notified().await;
+    }
+
+    /// Reserves room again, once there is some; tells whether it is all there. From then on the disk is not taken for full.
+    ///
+    /// # Errors
+    /// `Panicked`.
+    pub async fn reserve(&self) -> Result<bool, DbError> {
+        let inner = Arc::clone(&self.inner);
+        blocking(move || Ok(inner.reserve.fill())).await
+    }
+
+    /// The folder of a database of SQLite.
+    #[must_use]
+    pub fn folder(&self) -> Option<&Path> {
+        self.inner.file.as_deref().and_then(Path::parent)
     }
 
     /// How long calls waited for their turn since the database was opened: first those that read, then those that write.

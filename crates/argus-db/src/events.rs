@@ -30,6 +30,7 @@ use crate::database::{Database, Tx};
 use crate::error::{ConstraintExt, DbError};
 use crate::jobs;
 use crate::journal::NewEntry;
+use crate::removal::CAMERA_STAYS;
 use crate::retention;
 use crate::schema::{camera, event, event_frame};
 use crate::storage::{self, Held};
@@ -156,7 +157,7 @@ impl Database {
     }
 
     /// Events that are still open, or whose clip or pictures are still expected, oldest first: after a crash, what has
-    /// to be brought to an end.
+    /// to be brought to an end. Those whose camera is being deleted are left out.
     ///
     /// # Errors
     /// `Busy`, `Unavailable`.
@@ -164,6 +165,7 @@ impl Database {
         self.read_snapshot(|c| {
             let rows: Vec<EventRow> = event::table
                 .filter(sql::<Bool>(UNFINISHED))
+                .filter(sql::<Bool>(CAMERA_STAYS))
                 .order((event::started_us.asc(), event::id.asc()))
                 .load(c)?;
             let media = rows.iter().map(EventRow::media).collect::<Result<Vec<_>, _>>()?;

@@ -398,7 +398,8 @@ impl Database {
     }
 
     /// After a crash of the only process that works on the queue: frees every lease, lets every waiting job be done (nobody is left
-    /// who would bring pictures), and makes a job for every event that is pending without one. Gives how many were
+    /// who would bring pictures), and makes a job for every event that is pending without one, but for those whose camera
+    /// is being deleted. Gives how many were
     /// freed and made.
     ///
     /// # Errors
@@ -413,7 +414,8 @@ impl Database {
                    (event_id, state, asked_by, priority, attempts, created_us, not_before_us, lease_until_us) \
                  SELECT e.id, 'ready', $1, {}, 0, e.created_us, $2, 0 FROM event e \
                  WHERE e.description_status = 'pending' \
-                   AND NOT EXISTS (SELECT 1 FROM analysis_job j WHERE j.event_id = e.id)",
+                   AND NOT EXISTS (SELECT 1 FROM analysis_job j WHERE j.event_id = e.id) \
+                   AND NOT EXISTS (SELECT 1 FROM camera c WHERE c.id = e.camera_id AND c.removed_us IS NOT NULL)",
                 own_priority()
             ))
             .bind::<Text, _>(AnalysisTrigger::Initial.as_str())

@@ -43,6 +43,7 @@ table! {
         protect_name -> Nullable<Text>,
         is_doorbell -> Bool,
         detections -> Nullable<Text>,
+        removed_us -> Nullable<BigInt>,
     }
 }
 

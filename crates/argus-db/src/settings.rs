@@ -56,16 +56,8 @@ impl Database {
         .await
     }
 
-    /// Stores JSON texts by name, all or nothing; settings that are not named stay.
-    ///
-    /// # Errors
-    /// `Invalid` for text with U+0000.
-    pub async fn setting_put(&self, values: BTreeMap<String, String>, now: Timestamp) -> Result<(), DbError> {
-        self.write(move |tx| put(tx, values, now)).await
-    }
-
-    /// Changes settings by what is stored: `edit` runs inside the transaction and gives what is to be stored and an
-    /// answer of its own, so that two callers at once do not undo each other's changes. When it refuses, nothing is
+    /// Changes settings by what is stored: `edit` runs inside the transaction and gives what is to be stored (JSON texts by
+    /// name; what is not named stays) and an answer of its own, so that two callers at once do not undo each other's changes. When it refuses, nothing is
     /// changed and its reason is the inner error. Gives the names of what was stored, and the answer.
     ///
     /// # Errors

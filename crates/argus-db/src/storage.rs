@@ -214,8 +214,11 @@ impl Database {
     pub async fn storage(&self, disk: Disk, now: Timestamp) -> Result<StorageReport, DbError> {
         let inner = self.inner.clone();
         self.read_snapshot(move |c| {
-            let cameras: Vec<String> =
-                camera::table.select(camera::id).order((camera::created_us.asc(), camera::id.asc())).load(c)?;
+            let cameras: Vec<String> = camera::table
+                .filter(camera::removed_us.is_null())
+                .select(camera::id)
+                .order((camera::created_us.asc(), camera::id.asc()))
+                .load(c)?;
             let held = held_by_camera(c)?;
             let events: HashMap<String, i64> = events::summary::of_cameras(c)?;
             let oldest: Option<i64> = event::table.select(min(event::started_us)).get_result(c)?;
@@ -226,14 +229,14 @@ impl Database {
                     diesel::select(size).get_result::<i64>(c)?.unsigned_abs()
                 }
             };
+            // What a camera that is being deleted still has counts too.
             let mut all = Held::default();
-            let mut event_count = 0;
+            held.values().for_each(|of_camera| all += *of_camera);
+            let event_count = events.values().copied().map(number).sum();
             let mut by_camera = Vec::new();
             for id in cameras {
                 let of_camera = held.get(&id).copied().unwrap_or_default();
                 let count = number(events.get(&id).copied().unwrap_or(0));
-                all += of_camera;
-                event_count += count;
                 let media_bytes = number(of_camera.bytes());
                 by_camera.push(CameraStorage { camera_id: parse(WHAT, &id)?, media_bytes, event_count: count });
             }

@@ -17,6 +17,7 @@ mod migrations;
 mod providers;
 mod queue;
 mod reanalyses;
+mod removal;
 mod retention;
 mod sessions;
 mod usage;
@@ -105,6 +106,17 @@ impl TestDb {
         Database::open(DatabaseConfig::new(self.url.clone(), key())).await.unwrap()
     }
 
+    /// Deletes a camera to the end.
+    pub(crate) async fn delete_camera(&self, id: CameraId, now: Timestamp) -> Result<(), crate::DbError> {
+        self.db.camera_delete_begin(id, now).await?;
+        self.db.camera_delete_finish(id, now).await
+    }
+
+    /// Stores settings as they are given.
+    pub(crate) async fn put(&self, values: &[(&str, &str)], now: Timestamp) -> Result<(), crate::DbError> {
+        put(&self.db, values, now).await
+    }
+
     /// Runs statements behind the back of the database layer.
     pub(crate) fn raw(&self, statements: &str) {
         raw(&self.url, statements);
@@ -122,6 +134,12 @@ impl Drop for TestDb {
             raw(&admin.parse().unwrap(), &format!("DROP DATABASE \"{name}\" WITH (FORCE)"));
         }
     }
+}
+
+/// Stores settings as they are given.
+pub(crate) async fn put(db: &Database, values: &[(&str, &str)], now: Timestamp) -> Result<(), crate::DbError> {
+    let values = values.iter().map(|(name, json)| ((*name).to_owned(), (*json).to_owned())).collect();
+    db.setting_edit(now, move |_| Ok::<_, std::convert::Infallible>((values, ()))).await.map(drop)
 }
 
 fn raw(url: &DbUrl, statements: &str) {

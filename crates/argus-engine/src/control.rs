@@ -15,6 +15,7 @@ use argus_core::settings::{Settings, StoredSettings};
 use argus_core::status::{CameraLive, CameraStatus};
 use argus_core::storage::StorageReport;
 use argus_core::{CameraId, EventId, Faults, Invalid, PrivacyMask, chain};
+use argus_db::DbError;
 use async_trait::async_trait;
 use tokio::sync::Mutex;
 use tracing::{info, warn};
@@ -58,10 +59,15 @@ impl Control for Engine {
         self.deps.protect.cut(&camera, Cut::Abandoned);
         stop(&slot, id, true).await;
         let now = self.deps.clock.now();
-        let gone = self.deps.db.camera_delete(id, now, Some(status)).await;
-        if let Err(e) = gone {
-            // The row is still there: the camera goes on.
-            if let Ok(camera) = self.deps.db.camera_get(id).await {
+        if let Err(e) = self.deps.db.camera_delete_begin(id, now).await {
+            // Where the row is still there, the camera goes on.
+            let left = match self.deps.db.camera_get(id).await {
+                Ok(camera) => Some(camera),
+                Err(DbError::NotFound { .. }) => None,
+                // What cannot be asked did not change either.
+                Err(_) => Some(camera),
+            };
+            if let Some(camera) = left {
                 if let Err(e) = recovery::camera(&self.deps, id).await {
                     warn!(camera.id = %id, "its last event stays open until the next start: {}", chain(&e));
                 }
@@ -71,6 +77,10 @@ impl Control for Engine {
         }
         lock(&self.deps.slots).remove(&id);
         lock(&self.deps.turns).remove(&id);
+        if let Err(e) = self.deps.db.camera_delete_finish(id, now).await {
+            self.deps.deletions.notify_one();
+            return Err(control("the camera is gone, but not all of its events yet; they go by themselves", e));
+        }
         info!(camera.id = %id, "camera deleted");
         // Its files are many: they go beside everything else, and also after a crash.
         self.deps.trash.notify_one();
@@ -133,6 +143,10 @@ impl Control for Engine {
 
     async fn health(&self) -> Health {
         let database = match self.deps.db.ping().await {
+            Ok(()) if self.deps.db.is_full() => {
+                let detail = "the disk of the database is full: what comes in may not be stored until there is room";
+                ComponentHealth::new(ComponentStatus::Degraded, detail)
+            }
             Ok(()) => ComponentHealth::ok(),
             Err(e) => ComponentHealth::new(ComponentStatus::Down, e.to_string()),
         };
@@ -167,11 +181,8 @@ impl Control for Engine {
     }
 
     async fn storage(&self) -> Result<StorageReport, ControlError> {
-        let disk = self.deps.disk.measure().unwrap_or_else(|e| {
-            warn!("the disk of the media cannot be measured: {e}");
-            None
-        });
-        let found = self.deps.db.storage(disk.unwrap_or_default(), self.deps.clock.now()).await;
+        let disk = retention::disk(&self.deps).unwrap_or_default();
+        let found = self.deps.db.storage(disk, self.deps.clock.now()).await;
         found.map_err(|e| control("what is stored cannot be counted", e))
     }
 

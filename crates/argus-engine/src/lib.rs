@@ -41,6 +41,7 @@ mod persist;
 mod protect;
 mod reanalysis;
 mod recovery;
+mod removal;
 mod retention;
 mod reuse;
 mod settings;
@@ -91,6 +92,8 @@ struct Deps {
     spell: retention::Spell,
     /// Tells that there is something in the trash.
     trash: Notify,
+    /// Tells that a camera's deletion was broken off.
+    deletions: Notify,
     feeds: Arc<dyn CameraFeeds>,
     controllers: Arc<dyn Controllers>,
     protect: Arc<protect::Hub>,
@@ -152,6 +155,7 @@ impl Engine {
             disk: parts.disk,
             spell: retention::Spell::default(),
             trash: Notify::new(),
+            deletions: Notify::new(),
             feeds: Arc::new(feeds),
             controllers: parts.controllers,
             protect,
@@ -182,6 +186,7 @@ impl Engine {
         info!(cameras = camera::lock(&deps.slots).len(), "engine started");
         deps.tasks.spawn(analysis::run(Arc::clone(&deps)));
         deps.tasks.spawn(account(Arc::clone(&deps)));
+        deps.tasks.spawn(removal::run(Arc::clone(&deps)));
         deps.tasks.spawn(retention::run(Arc::clone(&deps)));
         deps.tasks.spawn(sweep::run(Arc::clone(&deps), started));
         Ok(Arc::new(Self { deps }))

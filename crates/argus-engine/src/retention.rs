@@ -3,13 +3,15 @@
 //! Hourly, at once when the settings change or there is too little room; the disk is looked at every ten seconds. Rows
 //! change first and put their folders into the trash, then the trash is emptied: after a crash in between it still is.
 
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use argus_core::notification::Notification;
 use argus_core::ports::{ComponentHealth, ComponentStatus};
-use argus_core::retention::{Stock, size};
+use argus_core::retention::{Disk, Stock, size};
 use argus_core::settings::Retention;
 use argus_core::{Timestamp, chain};
 use argus_db::Expired;
@@ -53,6 +55,7 @@ pub(crate) async fn run(deps: Arc<Deps>) {
         tokio::select! {
             () = sleep(LOOK_EVERY) => {}
             () = deps.media.refused.notified() => {}
+            () = deps.db.full() => {}
             () = deps.trash.notified() => {}
             _ = settings.changed() => due = Instant::now(),
             () = deps.cancel.cancelled() => return,
@@ -72,6 +75,12 @@ async fn round(deps: &Deps, is_due: bool) {
     }
     if let Err(e) = make_room(deps, &rules, now).await {
         error!("no room can be made where pictures and clips are stored: {}", chain(&e));
+    }
+    // Only now: what was just made free is kept for the database before clips take it.
+    match deps.db.reserve().await {
+        Ok(true) => {}
+        Ok(false) => debug!("there is no room yet to be reserved for the database"),
+        Err(e) => warn!("no room can be reserved for the database: {}", chain(&e)),
     }
     // Nothing may want to be stored for hours: whether it could be again is tried.
     if deps.media.fault().is_some() {
@@ -187,12 +196,26 @@ async fn files_after(deps: &Deps) {
 }
 
 async fn stock(deps: &Deps) -> Result<Stock, EngineError> {
-    let disk = deps.disk.measure().unwrap_or_else(|e| {
+    let refused = deps.media.fault().is_some_and(|fault| fault.is_full) || database_lacks_room(deps);
+    Ok(Stock { media_bytes: deps.db.media_bytes().await?, disk: disk(deps), refused })
+}
+
+/// The disk of the media, as far as it can be known.
+pub(crate) fn disk(deps: &Deps) -> Option<Disk> {
+    deps.disk.measure().unwrap_or_else(|e| {
         warn!("the disk of the media cannot be measured: {e}");
         None
-    });
-    let refused = deps.media.fault().is_some_and(|fault| fault.is_full);
-    Ok(Stock { media_bytes: deps.db.media_bytes().await?, disk, refused })
+    })
+}
+
+/// Whether the database has no room on a disk where media could make some.
+fn database_lacks_room(deps: &Deps) -> bool {
+    let disk_of = |folder: &Path| std::fs::metadata(folder).map(|meta| meta.dev()).ok();
+    deps.db.is_full()
+        && match (deps.db.folder().and_then(disk_of), deps.disk.folder().and_then(disk_of)) {
+            (Some(database), Some(media)) => database == media,
+            _ => false,
+        }
 }
 
 fn add(all: &mut Expired, gone: Expired) {
@@ -236,7 +259,7 @@ pub(crate) async fn health(deps: &Deps) -> ComponentHealth {
         return ComponentHealth::new(ComponentStatus::Degraded, detail);
     }
     let rules = deps.settings.now().retention.clone();
-    let stock = Stock { media_bytes: 0, disk: deps.disk.measure().ok().flatten(), refused: fault.is_some() };
+    let stock = Stock { media_bytes: 0, disk: disk(deps), refused: fault.is_some() };
     match stock.disk {
         Some(disk) if rules.is_low(&stock) || stock.refused => {
             let (free, wanted) = (size(disk.free_bytes), size(rules.wanted_bytes(stock.refused)));

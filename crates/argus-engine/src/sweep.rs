@@ -89,14 +89,20 @@ pub(crate) async fn is_ours(deps: &Deps) -> Result<bool, EngineError> {
             return Ok(false);
         }
     }
-    deps.media.put(MARK, bytes::Bytes::new()).await?;
+    if let Err(e) = deps.media.put(MARK, bytes::Bytes::new()).await {
+        // On a full disk it waits for room.
+        warn!("the media store cannot be marked as ours yet: {}", chain(&e));
+    }
     Ok(true)
 }
 
 async fn sweep_camera(deps: &Deps, id: CameraId) -> Result<(), EngineError> {
     let prefix = camera_prefix(id);
     // The folder was seen first: a camera that is added meanwhile has no folder before its row.
-    if deps.db.camera_last_states().await?.iter().all(|camera| camera.camera_id != id) {
+    let is_known = deps.db.camera_last_states().await?.iter().any(|camera| camera.camera_id == id)
+        // Its events still name its files.
+        || deps.db.cameras_deleting().await?.contains(&id);
+    if !is_known {
         let files = deps.media.delete_all(&prefix).await?;
         info!(camera.id = %id, files, "removed media of a deleted camera");
         return Ok(());

@@ -34,6 +34,8 @@ mod journal;
 #[cfg(test)]
 mod jwt;
 #[cfg(test)]
+mod kept;
+#[cfg(test)]
 mod media;
 #[cfg(test)]
 mod metrics;

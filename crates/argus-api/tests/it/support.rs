@@ -85,7 +85,8 @@ impl Control for Books {
     }
 
     async fn camera_delete(&self, id: CameraId) -> Result<(), ControlError> {
-        self.db.camera_delete(id, self.clock.now(), None).await.map(|_| ()).map_err(refused)
+        self.db.camera_delete_begin(id, self.clock.now()).await.map_err(refused)?;
+        self.db.camera_delete_finish(id, self.clock.now()).await.map_err(refused)
     }
 
     fn camera_live(&self, id: CameraId) -> Option<CameraLive> {

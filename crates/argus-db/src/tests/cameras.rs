@@ -145,10 +145,9 @@ on_both! {
         }
         let kept = open_event(&t.db, stays.id, at(1)).await;
         t.db.coverage_switch(c.id, at(0), crate::CoverageState::Received, None).await.unwrap();
-        let gone = t.db.camera_delete(c.id, at(9), Some(CameraStatus::Online)).await.unwrap();
-        assert_eq!(gone, c);
+        t.delete_camera(c.id, at(9)).await.unwrap();
         assert!(matches!(t.db.camera_get(c.id).await, Err(DbError::NotFound { .. })));
-        assert!(matches!(t.db.camera_delete(c.id, at(9), None).await, Err(DbError::NotFound { .. })));
+        assert!(matches!(t.delete_camera(c.id, at(9)).await, Err(DbError::NotFound { .. })));
         for (table, n) in [("event", 1), ("event_summary", 8), ("analysis_job", 1)] {
             assert_eq!(rows(&t, table).await, n, "{table}");
         }
@@ -159,7 +158,7 @@ on_both! {
         assert_eq!(told[2].data["id"], kept.id.to_string());
         let last = &told[3].data;
         assert_eq!((&last["status"], &last["previous_status"], &last["name"]),
-            (&"deleted".into(), &"online".into(), &"Door".into()));
+            (&"deleted".into(), &"starting".into(), &"Door".into()));
         assert!(matches!(
             t.db.event_open(new_event(c.id, at(3)), at(3), crate::DescriptionPlan::Job { priority: 0 }).await,
             Err(DbError::NotFound { what: "camera" })
@@ -174,7 +173,7 @@ on_both! {
             ..CameraState::of(CameraStatus::Error)
         };
         let change = CameraStatusChange::new(c.id, "Door", state, Some(CameraStatus::Starting));
-        t.db.camera_state_set(change.clone(), at(7)).await.unwrap();
+        t.db.camera_state_tell(change.clone(), None, at(7)).await.unwrap();
         let kept = t.db.camera_last_states().await.unwrap();
         assert_eq!(kept.len(), 1);
         assert_eq!((kept[0].status, kept[0].since, kept[0].last_error_kind),
@@ -184,8 +183,8 @@ on_both! {
         // A change of the configuration leaves it alone.
         t.db.camera_edit(c.id, at(8), |c| Ok::<_, ()>(c.config.clone())).await.unwrap().unwrap();
         assert_eq!(t.db.camera_last_states().await.unwrap(), kept);
-        t.db.camera_delete(c.id, at(9), None).await.unwrap();
-        assert!(matches!(t.db.camera_state_set(change, at(9)).await, Err(DbError::NotFound { .. })));
+        t.delete_camera(c.id, at(9)).await.unwrap();
+        assert!(matches!(t.db.camera_state_tell(change, None, at(9)).await, Err(DbError::NotFound { .. })));
         assert_eq!(t.db.journal_bounds().await.unwrap().newest, 3);
     }
 
@@ -196,7 +195,7 @@ on_both! {
         let mut c = camera("Door");
         c.config.prompt_override = Some("\0".into());
         assert!(matches!(t.db.camera_insert(c).await, Err(DbError::Invalid(i)) if i.field == "prompt_override"));
-        assert!(t.db.setting_put([("k".into(), "\"\0\"".into())].into(), at(0)).await.is_err());
+        assert!(t.put(&[("k", "\"\0\"")], at(0)).await.is_err());
         let c = t.db.camera_insert(camera("Door")).await.unwrap();
         let mut new = new_event(c.id, at(0));
         new.description = "a\0b".into();
@@ -230,7 +229,7 @@ async fn a_password_is_nowhere_in_the_file() {
     let c = t.db.camera_insert(rtsp("Door", "hunter2-in-clear")).await.unwrap();
     t.db.camera_edit(c.id, at(1), |c| Ok::<_, ()>(c.config.clone())).await.unwrap().unwrap();
     let change = CameraStatusChange::new(c.id, "Door", CameraState::of(CameraStatus::Online), None);
-    t.db.camera_state_set(change, at(2)).await.unwrap();
+    t.db.camera_state_tell(change, None, at(2)).await.unwrap();
     let mut files = 0;
     let mut all = Vec::new();
     for file in std::fs::read_dir(t.folder.path()).unwrap() {

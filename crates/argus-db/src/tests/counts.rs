@@ -329,7 +329,7 @@ on_both! {
             happen(&t, &mut dice, &cameras, &mut alive, step).await;
             if step == 200 {
                 let gone = cameras.swap_remove(1);
-                t.db.camera_delete(gone, at(0), None).await.unwrap();
+                t.delete_camera(gone, at(0)).await.unwrap();
                 alive.retain(|e| e.camera_id != gone);
             }
             if step % 65 == 64 {
@@ -485,7 +485,7 @@ on_both! {
             summary::recount(tx.conn)
         }).await.unwrap();
         let before = t.db.read(summary::changes).await.unwrap();
-        t.db.camera_delete(c, at(5), None).await.unwrap();
+        t.delete_camera(c, at(5)).await.unwrap();
         // 450 events, 200 at a time.
         assert_eq!(t.db.read(summary::changes).await.unwrap() - before, 3);
         assert_eq!((rows(&t, "event").await, rows(&t, "event_summary").await), (0, 0));

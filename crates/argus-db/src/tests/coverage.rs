@@ -40,7 +40,7 @@ on_both! {
         assert_eq!(t.db.coverage_list(d, at(0), at(99)).await.unwrap(), []);
         t.db.coverage_switch(c, at(30), Received, None).await.unwrap();
         assert_eq!(t.db.coverage_list(c, at(0), at(99)).await.unwrap().len(), 2);
-        t.db.camera_delete(d, at(60), None).await.unwrap();
+        t.delete_camera(d, at(60)).await.unwrap();
         let gone = t.db.coverage_switch(d, at(70), Received, None).await;
         assert!(matches!(gone, Err(DbError::NotFound { what: "camera" })));
     }

@@ -20,7 +20,7 @@ on_both! {
         assert!(matches!(result, Err(DbError::Panicked)));
         t.db.ping().await.unwrap();
         assert!(t.db.setting_get_all().await.unwrap().is_empty());
-        t.db.setting_put([("b".into(), "2".into())].into(), at(0)).await.unwrap();
+        t.put(&[("b", "2")], at(0)).await.unwrap();
     }
 
     async fn an_error_rolls_back(t) {

@@ -110,7 +110,7 @@ on_both! {
         open_event(&t.db, d, at(0)).await;
         assert_eq!(t.db.journal_tail(2, 10).await.unwrap().len(), 3);
         t.db.event_delete(e, DeleteReason::User, at(1)).await.unwrap();
-        t.db.camera_delete(d, at(1), None).await.unwrap();
+        t.delete_camera(d, at(1)).await.unwrap();
         for _ in 0..2 {
             let told: Vec<_> = t.db.journal_tail(2, 10).await.unwrap().iter().map(|e| (e.seq, e.event_id)).collect();
             assert_eq!(told, [(4, Some(kept)), (6, Some(e)), (7, None)]);
@@ -125,7 +125,7 @@ on_both! {
         let c = t.db.camera_insert(camera("A")).await.unwrap().id;
         t.db.journal_tail(1, 10).await.unwrap();
         open_event(&t.db, c, at(0)).await;
-        t.db.camera_delete(c, at(1), None).await.unwrap();
+        t.delete_camera(c, at(1)).await.unwrap();
         let told: Vec<i64> = t.db.journal_tail(1, 10).await.unwrap().iter().map(|e| e.seq).collect();
         assert_eq!(told, [3]);
     }

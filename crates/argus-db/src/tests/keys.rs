@@ -77,10 +77,9 @@ on_both! {
 
     async fn settings_are_put_and_read(t) {
         assert_eq!(t.db.setting_updated_at().await.unwrap(), None);
-        let put = |k: &str, v: &str, s| t.db.setting_put([(k.to_owned(), v.to_owned())].into(), at(s));
-        put("ai", r#"{"enabled":true}"#, 1).await.unwrap();
-        put("general", "{}", 2).await.unwrap();
-        put("ai", "null", 3).await.unwrap();
+        t.put(&[("ai", r#"{"enabled":true}"#)], at(1)).await.unwrap();
+        t.put(&[("general", "{}")], at(2)).await.unwrap();
+        t.put(&[("ai", "null")], at(3)).await.unwrap();
         let all = t.db.setting_get_all().await.unwrap();
         assert_eq!(all, [("ai".to_owned(), "null".to_owned()), ("general".into(), "{}".into())].into());
         assert_eq!(t.db.setting_updated_at().await.unwrap(), Some(at(3)));

@@ -76,7 +76,7 @@ on_both! {
         type J = Option<i32>;
         load! {
             camera: (T, T, T, i64, i64, T, N, N, N, T, J, N, bool, N, bool, i32, bool, T, i32, i32, i32, i32, T, N, T, N,
-                T, i64, N, N, N, N, N, N, bool, N),
+                T, i64, N, N, N, N, N, N, bool, N, I),
             protect_controller: (T, T, T, i64, i64, T, i32, N, N, N, bool, N, bool, N, I, I, T),
             event: (T, T, i64, i64, i64, I, i64, i64, I, T, T, T, T, T, T, N, i32, J, bool, T, N, bool, N, N, N, J, N,
                 Option<f64>, I, I, i32, I, bool, N, N, N, bool, T, I, I, I, T, I, i64),
@@ -131,7 +131,7 @@ on_both! {
             tokio::spawn(Database::open(config())),
         );
         for db in [a, b, c] {
-            db.unwrap().unwrap().setting_put([("k".into(), "1".into())].into(), at(0)).await.unwrap();
+            crate::tests::put(&db.unwrap().unwrap(), &[("k", "1")], at(0)).await.unwrap();
         }
     }
 }

@@ -237,7 +237,7 @@ on_both! {
     async fn a_deleted_camera_leaves_its_folder_in_the_trash(t) {
         let c = t.db.camera_insert(camera("Front door")).await.unwrap().id;
         with_media(&t, c, at(0), 100).await;
-        t.db.camera_delete(c, at(5), None).await.unwrap();
+        t.delete_camera(c, at(5)).await.unwrap();
         assert_eq!(trash(&t).await, [camera_prefix(c)]);
         assert_eq!(sums(&t).await, (0, 0, 0, 0, 0, 0));
     }
@@ -305,7 +305,7 @@ on_both! {
         check_account(&t).await;
         let (bytes, events) = (t.db.media_bytes().await.unwrap(), storage(&t).await.event_count);
         assert!(bytes > 0 && events > 5, "{bytes} bytes, {events} events: nothing was tried");
-        t.db.camera_delete(cameras[0], at(300), None).await.unwrap();
+        t.delete_camera(cameras[0], at(300)).await.unwrap();
         check_account(&t).await;
     }
 

@@ -56,7 +56,7 @@ on_both! {
             [(text("multi_frame"), "multi_frame".to_owned(), 2, 0.25), (text("single_frame"), "single_frame".to_owned(), 2, 0.625)]);
         let by_provider = groups(UsageGroupBy::Provider).await;
         assert_eq!((by_provider.len(), by_provider[0].1.as_str()), (1, "Mine"));
-        t.db.camera_delete(c, at(9), None).await.unwrap();
+        t.delete_camera(c, at(9)).await.unwrap();
         assert_eq!(groups(UsageGroupBy::Camera).await[1].1, "Deleted camera");
 
         let few = t.db.ai_usage(at(1), at(1), UsageGroupBy::Day, "UTC".into()).await.unwrap();

@@ -23,7 +23,8 @@ async fn what_is_stored_acts_again_after_a_restart_and_bad_values_do_not_stop_it
     assert_eq!(stage.engine.settings_stored(), told);
 
     let bad = [("ai.frames.count".to_owned(), "99".to_owned()), ("media.gone".into(), "1".into())];
-    stage.db.setting_put(bad.into(), at("2025-12-23T10:31:00Z")).await.unwrap();
+    let store = move |_: &_| Ok::<_, std::convert::Infallible>((bad.into(), ()));
+    stage.db.setting_edit(at("2025-12-23T10:31:00Z"), store).await.unwrap().unwrap();
     stage.again().await;
     let now = stage.engine.settings();
     assert_eq!((now.ai.frames.count, now.general.language.as_str()), (6, "de"));
