@@ -98,6 +98,7 @@ async fn main() -> anyhow::Result<()> {
             last_center: None,
             confidence: 50,
         },
+        picture: None,
         instruction: args.instruction,
         usual: None,
         language: args.language,

@@ -5,7 +5,7 @@
 
 use std::fmt::Write as _;
 
-use argus_core::describe::{Description, EventFacts};
+use argus_core::describe::{DescribeRequest, Description, EventFacts, PictureFacts};
 use argus_core::event::{Area, DetectionType, ObjectKind};
 
 use crate::text::one_line;
@@ -25,8 +25,34 @@ const MAX_ZONES_NAMED: usize = 8;
 /// Longest name in a sentence, characters.
 const MAX_NAME: usize = 200;
 
-/// Describes from [`EventFacts`] alone, in English, at no cost and at once.
-pub(crate) fn describe(facts: &EventFacts) -> Description {
+/// Below this mean brightness a picture is dark.
+const DARK: u8 = 60;
+/// From this mean brightness on it is bright.
+const BRIGHT: u8 = 180;
+
+/// Describes from what was measured alone, in English, at no cost and at once.
+pub(crate) fn describe(request: &DescribeRequest) -> Description {
+    request.picture.as_ref().map_or_else(|| of_event(&request.facts), of_picture)
+}
+
+/// Of a picture that belongs to no event nothing is known but what every picture has.
+fn of_picture(picture: &PictureFacts) -> Description {
+    let PictureFacts { width, height, brightness } = picture;
+    let light = match *brightness {
+        ..DARK => "dark",
+        BRIGHT.. => "bright",
+        _ => "of medium brightness",
+    };
+    Description {
+        text: format!(
+            "A picture of {width} x {height} pixels, {light} on the whole. No vision model was asked what it shows."
+        ),
+        low_confidence: true,
+        ..Description::default()
+    }
+}
+
+fn of_event(facts: &EventFacts) -> Description {
     Description {
         text: sentences(facts),
         // No model states one, and none is derived.
@@ -330,8 +356,24 @@ mod tests {
 
     #[test]
     fn it_states_no_confidence() {
-        let description = describe(&EventFacts { detection_type: DetectionType::Person, ..facts() });
+        let description = of_event(&EventFacts { detection_type: DetectionType::Person, ..facts() });
         assert_eq!((description.confidence, description.low_confidence), (None, false));
         assert_eq!(description.objects, [ObjectKind::Person]);
+    }
+
+    #[test]
+    fn of_a_picture_alone_it_says_what_every_picture_has_and_no_more() {
+        let check = |brightness, light: &str| {
+            let said = of_picture(&PictureFacts { width: 640, height: 360, brightness });
+            let expected = format!(
+                "A picture of 640 x 360 pixels, {light} on the whole. No vision model was asked what it shows."
+            );
+            assert_eq!((said.text, said.confidence, said.objects.len(), said.low_confidence), (expected, None, 0, true));
+        };
+        check(0, "dark");
+        check(59, "dark");
+        check(60, "of medium brightness");
+        check(180, "bright");
+        check(255, "bright");
     }
 }

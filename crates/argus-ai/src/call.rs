@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use argus_core::call::{CallTimes, Ledger, Refusal, SettledCall};
-use argus_core::describe::{CallRecord, DescribeError, DescribeFailure, Description};
+use argus_core::describe::{CallRecord, DescribeError, DescribeFailure, DescribeRequest, Description};
 use tokio::time::Instant;
 
 use crate::answer;
@@ -27,6 +27,8 @@ const MAX_RAW: usize = 65_536;
 pub(crate) struct Done {
     pub(crate) record: CallRecord,
     pub(crate) result: Result<Description, DescribeError>,
+    /// The pictures are not described, which is an answer about them.
+    pub(crate) refused: bool,
     /// Why the answer is of no use though there is one, as the end of the sentence "it was of no use: …".
     pub(crate) poor: Option<&'static str>,
     /// The endpoint refused a way of asking, and knows a simpler one now.
@@ -56,13 +58,15 @@ pub(crate) async fn send(what: Sending<'_>, ledger: &dyn Ledger) -> Result<Done,
     let begun = Instant::now();
     let asked = tokio::time::timeout(within.saturating_add(GRACE), vendor.ask(&plan.question, reach, within)).await;
     let total = begun.elapsed();
-    let Asked { result, spent, maybe_charged, raw, bytes_received, first_byte, ask_again } =
+    let Asked { result, spent, bytes_sent, refused, maybe_charged, raw, bytes_received, first_byte, ask_again } =
         asked.unwrap_or_else(|_elapsed| cut_off());
     let told = result.as_ref().ok().or(spent.as_ref()).cloned().unwrap_or_default();
     let (cost, cost_estimated) = cost(member, plan, &told, charged(&result, maybe_charged));
     let (result, poor) = read(result, camera_name, plan.question.max_output_tokens);
     let raw_answer = raw.map(|text| stored(&text, MAX_RAW));
     let settled = SettledCall {
+        bytes_sent,
+        is_refusal: refused,
         result: result.clone(),
         tokens_input: told.tokens_input,
         tokens_output: told.tokens_output,
@@ -85,7 +89,7 @@ pub(crate) async fn send(what: Sending<'_>, ledger: &dyn Ledger) -> Result<Done,
         raw_answer,
         ..member.record()
     };
-    Ok(Done { record, result, poor, ask_again })
+    Ok(Done { record, result, refused, poor, ask_again })
 }
 
 /// The built-in describer's call: it sends nothing, and is on the account as any other.
@@ -94,14 +98,16 @@ pub(crate) async fn send(what: Sending<'_>, ledger: &dyn Ledger) -> Result<Done,
 /// Why the ledger does not book it.
 pub(crate) async fn builtin(
     member: &Member,
-    facts: &argus_core::describe::EventFacts,
+    request: &DescribeRequest,
     ledger: &dyn Ledger,
 ) -> Result<Done, Refusal> {
     let id = ledger.book(&booked_by(member)).await?;
     let begun = Instant::now();
-    let description = builtin::describe(facts);
+    let description = builtin::describe(request);
     let total_ms = millis(begun.elapsed());
     let settled = SettledCall {
+        bytes_sent: Some(0),
+        is_refusal: false,
         result: Ok(description.clone()),
         tokens_input: None,
         tokens_output: None,
@@ -113,7 +119,7 @@ pub(crate) async fn builtin(
     };
     ledger.settle(id, &settled).await;
     let record = CallRecord { cost: Some(0.0), latency_ms: Some(total_ms), ..member.record() };
-    Ok(Done { record, result: Ok(description), poor: None, ask_again: false })
+    Ok(Done { record, result: Ok(description), refused: false, poor: None, ask_again: false })
 }
 
 /// Says so when a call is dropped between booking and settling (the server stops): it counts with its estimate, because
@@ -136,6 +142,8 @@ fn cut_off() -> Asked {
     Asked {
         result: Err(failure(DescribeFailure::Timeout, "cut off: it did not end in the time it was given")),
         spent: None,
+        bytes_sent: None,
+        refused: false,
         maybe_charged: true,
         raw: None,
         bytes_received: 0,

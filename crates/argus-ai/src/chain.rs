@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use argus_core::ProviderId;
 use argus_core::call::{Ledger, Refusal};
 use argus_core::describe::{
     CallRecord, DescribeError, DescribeFailure, DescribeOutcome, DescribeRequest, Description, FallbackStep,
@@ -51,6 +52,10 @@ pub(crate) struct Attempt<'a> {
     unpaid: Option<StatusReason>,
     /// Somebody did not answer for another reason than a budget.
     not_only_unpaid: bool,
+    /// Somebody refused to describe the pictures, now or before.
+    refused: bool,
+    /// Somebody did not answer for another reason than that.
+    not_only_refused: bool,
     /// Pictures that were made already, by what was chosen.
     made: Vec<(Vec<Shot>, Arc<[Picture]>)>,
 }
@@ -83,6 +88,8 @@ impl<'a> Attempt<'a> {
             cost: None,
             unpaid: None,
             not_only_unpaid: false,
+            refused: false,
+            not_only_refused: false,
             made: Vec::new(),
         }
     }
@@ -145,6 +152,10 @@ impl<'a> Attempt<'a> {
             let message = "passed over: it needs pictures, and there are none";
             return self.pass_over(member, failure(DescribeFailure::InvalidAnswer, message));
         }
+        if self.has_refused(member) {
+            let message = "passed over: it refused to describe these pictures before";
+            return self.refuses(member, failure(DescribeFailure::InvalidAnswer, message));
+        }
         if self.left().is_zero() {
             return self.pass_over(member, failure(DescribeFailure::Timeout, "passed over: no time was left"));
         }
@@ -168,7 +179,14 @@ impl<'a> Attempt<'a> {
     fn may_ask(&self, member: &Member) -> bool {
         matches!(member.asks, Asks::Vendor(_))
             && !(self.request.choice.spent.is_some() && member.costs())
+            && !self.has_refused(member)
             && member.breaker.look(self.providers.clock.now()).is_ok()
+    }
+
+    /// Whether these pictures were refused by this model before.
+    fn has_refused(&self, member: &Member) -> bool {
+        let of = |(id, model): &(ProviderId, String)| *id == member.stored.id && *model == member.config().model;
+        self.request.choice.refused.iter().any(of)
     }
 
     /// How long a turn is waited for: not so long that there is no time left to ask, nor to ask the next one; and long
@@ -206,12 +224,12 @@ impl<'a> Attempt<'a> {
             Err(error) => {
                 turn.unused();
                 let record = member.record();
-                Ok(Done { record, result: Err(error), poor: None, ask_again: false })
+                Ok(Done { record, result: Err(error), refused: false, poor: None, ask_again: false })
             }
         };
-        let Done { record, result, .. } = match told {
+        let Done { record, result, refused, .. } = match told {
             Ok(done) => done,
-            Err(refusal) => return self.refused(member, refusal),
+            Err(refusal) => return self.unbooked(member, refusal),
         };
         match result {
             Ok(description) => {
@@ -221,11 +239,12 @@ impl<'a> Attempt<'a> {
             Err(error) => {
                 // A provider that the others left hardly any time is not to blame for having used it up.
                 let cut_short = limit < timeout(member) && limit * 2 < self.request.within;
-                let to_blame = error.kind != DescribeFailure::Timeout || !cut_short;
+                // Nor is one that answers that it does not describe this.
+                let to_blame = !refused && (error.kind != DescribeFailure::Timeout || !cut_short);
                 if admission.failed(&error, to_blame, clock.now()) {
                     tracing::warn!(provider.name = member.config().name, error.kind = %error.kind, "breaker opened: the provider is passed over for a while");
                 }
-                self.failed(member, record, error);
+                self.failed(member, record, error, refused);
                 None
             }
         }
@@ -266,7 +285,7 @@ impl<'a> Attempt<'a> {
         Ok(kept)
     }
 
-    async fn by_every_way(&self, asking: &Asking<'_>, prompt: &Prompt, turn: &mut Turn<'_>) -> Result<Done, Refusal> {
+    async fn by_every_way(&mut self, asking: &Asking<'_>, prompt: &Prompt, turn: &mut Turn<'_>) -> Result<Done, Refusal> {
         let Asking { member, vendor, pictures, reach, waited, until, .. } = asking;
         let mut ways = 0;
         loop {
@@ -286,18 +305,20 @@ impl<'a> Attempt<'a> {
             if !may || turn.again(Duration::ZERO).await.is_err() {
                 return Ok(done);
             }
+            // It was paid for, be it of use or not.
+            self.cost = sum(self.cost, done.record.cost);
         }
     }
 
     async fn builtin(&mut self, member: &Member) -> Next {
-        match call::builtin(member, &self.request.facts, self.ledger).await {
+        match call::builtin(member, self.request, self.ledger).await {
             Ok(Done { record, result, .. }) => {
                 if let Ok(admission) = member.breaker.admit(self.providers.clock.now()) {
                     admission.succeeded(self.providers.clock.now());
                 }
                 Some(self.outcome(record, result))
             }
-            Err(refusal) => self.refused(member, refusal),
+            Err(refusal) => self.unbooked(member, refusal),
         }
     }
 
@@ -311,7 +332,7 @@ impl<'a> Attempt<'a> {
         pictures
     }
 
-    fn refused(&mut self, member: &Member, refusal: Refusal) -> Next {
+    fn unbooked(&mut self, member: &Member, refusal: Refusal) -> Next {
         match refusal {
             Refusal::Budget(limit) => self.unpaid(member, limit),
             Refusal::LocalOnly => {
@@ -321,7 +342,7 @@ impl<'a> Attempt<'a> {
             Refusal::Unavailable(why) => {
                 let message = format!("nothing was sent, because calls cannot be booked: {why}");
                 let error = failure(DescribeFailure::ServerError, message);
-                self.not_only_unpaid = true;
+                (self.not_only_unpaid, self.not_only_refused) = (true, true);
                 Some(self.outcome(member.record(), Err(error)))
             }
         }
@@ -329,11 +350,18 @@ impl<'a> Attempt<'a> {
 
     fn unpaid(&mut self, member: &Member, limit: StatusReason) -> Next {
         self.unpaid = self.unpaid.or(Some(limit));
+        self.not_only_refused = true;
         self.skip(member, failure(DescribeFailure::Quota, format!("passed over: {}", spent(limit))))
     }
 
+    /// It refused before.
+    fn refuses(&mut self, member: &Member, error: DescribeError) -> Next {
+        (self.not_only_unpaid, self.refused) = (true, true);
+        self.skip(member, error)
+    }
+
     fn pass_over(&mut self, member: &Member, error: DescribeError) -> Next {
-        self.not_only_unpaid = true;
+        (self.not_only_unpaid, self.not_only_refused) = (true, true);
         self.skip(member, error)
     }
 
@@ -344,8 +372,10 @@ impl<'a> Attempt<'a> {
         None
     }
 
-    fn failed(&mut self, member: &Member, record: CallRecord, error: DescribeError) {
+    fn failed(&mut self, member: &Member, record: CallRecord, error: DescribeError, refused: bool) {
         self.not_only_unpaid = true;
+        self.refused |= refused;
+        self.not_only_refused |= !refused;
         let latency_ms = record.latency_ms.unwrap_or_default();
         tracing::warn!(
             provider.name = member.config().name, provider.model = member.config().model, error.kind = %error.kind,
@@ -361,6 +391,7 @@ impl<'a> Attempt<'a> {
         record.fallback_path = std::mem::take(&mut self.path);
         record.cost = sum(record.cost, self.cost);
         record.unpaid = self.unpaid.filter(|_| result.is_ok() || !self.not_only_unpaid);
+        record.refused = result.is_err() && self.refused && !self.not_only_refused;
         DescribeOutcome { record, result }
     }
 
@@ -388,7 +419,7 @@ pub(crate) fn timeout(member: &Member) -> Duration {
 }
 
 /// Two costs together; unknown only when both are.
-fn sum(a: Option<f64>, b: Option<f64>) -> Option<f64> {
+pub(crate) fn sum(a: Option<f64>, b: Option<f64>) -> Option<f64> {
     match (a, b) {
         (Some(a), Some(b)) => Some(a + b),
         (one, other) => one.or(other),

@@ -67,6 +67,7 @@ pub(crate) fn request(pictures: u32) -> DescribeRequest {
             last_center: None,
             confidence: 70,
         },
+        picture: None,
         instruction: None,
         usual: None,
         language: "en".into(),
@@ -118,6 +119,10 @@ pub(crate) enum Does {
     Limits(u64),
     /// Refuses the way of asking.
     WantsAnotherWay,
+    /// Does not describe these pictures.
+    Refuses,
+    /// Thinks until its limit is reached, is paid for that, and may be asked in another way.
+    ThinksTooLong,
     /// Breaks off while it works, so that it may be paid for.
     BreaksOff,
     /// Uses up its time, as a good vendor does.
@@ -197,6 +202,9 @@ impl Vendor for FakeVendor {
         let wait = |ms: u64| Duration::from_millis(ms).min(within);
         let mut ask_again = false;
         let maybe_charged = matches!(does, Does::BreaksOff);
+        let refused = matches!(does, Does::Refuses);
+        let counted = Answer { tokens_input: Some(1000), tokens_output: Some(400), ..Answer::default() };
+        let spent = matches!(does, Does::ThinksTooLong | Does::Refuses).then_some(counted);
         let result = match does {
             Does::Says(_, ms) | Does::Fails(_, ms) if Duration::from_millis(ms) > within => {
                 tokio::time::sleep(within).await;
@@ -222,6 +230,11 @@ impl Vendor for FakeVendor {
                 fails(DescribeFailure::InvalidAnswer, None)
             }
             Does::BreaksOff => fails(DescribeFailure::ServerError, None),
+            Does::ThinksTooLong => {
+                ask_again = true;
+                fails(DescribeFailure::InvalidAnswer, None)
+            }
+            Does::Refuses => fails(DescribeFailure::InvalidAnswer, None),
             Does::TakesItsTime => {
                 tokio::time::sleep(within).await;
                 fails(DescribeFailure::Timeout, None)
@@ -235,7 +248,9 @@ impl Vendor for FakeVendor {
         };
         Asked {
             result,
-            spent: None,
+            spent,
+            bytes_sent: Some(question.prompt.len() as u64),
+            refused,
             maybe_charged,
             raw,
             bytes_received: 7,

@@ -75,6 +75,7 @@
 //!         last_center: Some((0.2, 0.5)),
 //!         confidence: 70,
 //!     },
+//!     picture: None,
 //!     instruction: None,
 //!     usual: None,
 //!     language: "en".into(),

@@ -71,9 +71,9 @@ impl Member {
         matches!(self.asks, Asks::Builtin)
     }
 
-    /// Whether a call costs money, or may.
+    /// Whether a call costs money, or may. The built-in describer asks nobody who could want any, whatever its prices say.
     pub(crate) fn costs(&self) -> bool {
-        !prices::is_free(self.prices)
+        !self.is_builtin() && !prices::is_free(self.prices)
     }
 
     /// The part of a receipt that names it.

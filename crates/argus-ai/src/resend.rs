@@ -87,7 +87,7 @@ async fn again(providers: &Providers, member: &Member, earlier: &Resend, ledger:
             match &done.result {
                 Ok(_description) => admission.succeeded(now),
                 Err(error) => {
-                    admission.failed(error, true, now);
+                    admission.failed(error, !done.refused, now);
                 }
             }
             Ok(done)

@@ -15,7 +15,7 @@ use image::{Rgb, RgbImage};
 use tokio::time::Instant;
 
 use crate::call::{self, Done, Sending};
-use crate::chain::timeout;
+use crate::chain::{sum, timeout};
 use crate::frames::{Picture, Shot, hex};
 use crate::member::{Asks, Member};
 use crate::plan::Plan;
@@ -50,7 +50,7 @@ pub(crate) async fn run(providers: &Providers, provider: &StoredProvider, ledger
             let message = format!("it cannot be asked: {faults}");
             (Vec::new(), Err(failure(DescribeFailure::Unreachable, message)))
         }
-        Asks::Builtin => (Vec::new(), call::builtin(&member, &facts(providers), ledger).await.map_err(why)),
+        Asks::Builtin => (Vec::new(), call::builtin(&member, &request(providers), ledger).await.map_err(why)),
         Asks::Vendor(vendor) => ask(providers, &member, &**vendor, ledger).await,
     };
     let elapsed = millis(begun.elapsed());
@@ -97,7 +97,7 @@ async fn ask(
     let waited = waiting.elapsed();
     let picture = [picture()];
     let prompt = Prompt::new(&request(providers), &[picture[0].shot.clone()]);
-    let mut ways = 0;
+    let (mut ways, mut before) = (0, None);
     let told = loop {
         let plan = Plan::new(member, vendor, &prompt, &picture, None);
         let what = Sending {
@@ -109,8 +109,13 @@ async fn ask(
             within: timeout(member),
             camera_name: "Test picture",
         };
-        let told = call::send(what, ledger).await;
+        let mut told = call::send(what, ledger).await;
         ways += 1;
+        if let Ok(done) = &mut told {
+            // What refused ways of asking cost is paid as well.
+            done.record.cost = sum(before, done.record.cost);
+            before = done.record.cost;
+        }
         let again = told.as_ref().is_ok_and(|done| done.ask_again) && ways < MAX_WAYS;
         if !again || turn.again(PATIENCE).await.is_err() {
             break told;
@@ -184,6 +189,7 @@ fn request(providers: &Providers) -> DescribeRequest {
     DescribeRequest {
         frames: Vec::<DescribeFrame>::new(),
         facts: facts(providers),
+        picture: None,
         instruction: Some(TASK.to_owned()),
         usual: None,
         language: "en".to_owned(),

@@ -92,6 +92,10 @@ pub(crate) struct Asked {
     pub(crate) result: Result<Answer, DescribeError>,
     /// Tokens and cost of a request that failed all the same, such as a refusal that was paid for; the text is empty.
     pub(crate) spent: Option<Answer>,
+    /// What a connection took of the request's body; `None` when nobody knows.
+    pub(crate) bytes_sent: Option<u64>,
+    /// The model, or a filter before it, does not describe these pictures.
+    pub(crate) refused: bool,
     /// A request without an answer may have been worked on, and be charged though its tokens are not told.
     pub(crate) maybe_charged: bool,
     /// The answer's body as it came, at most 65536 characters; that of a refusal too.

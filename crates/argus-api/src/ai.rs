@@ -8,6 +8,7 @@ mod picture;
 pub(crate) mod providers;
 mod request;
 mod sent;
+mod shallow;
 pub(crate) mod usage;
 mod view;
 

@@ -15,12 +15,15 @@ use bytes::{Bytes, BytesMut};
 use deserr::{DeserializeError, Deserr, ErrorKind, IntoValue, MergeWithError, Value, ValueKind, ValuePointerRef};
 use futures_util::StreamExt as _;
 use serde_json::Value as Json;
+use tokio::sync::{Semaphore, SemaphorePermit, TryAcquireError};
 
 use crate::error::ApiError;
 use crate::state::shared;
 
 /// Largest body.
 pub(crate) const LIMIT: usize = 1024 * 1024;
+/// What one place of the room for large bodies stands for.
+const PLACE: usize = 1024 * 1024;
 /// How much of a body that is too large is read and thrown away, so that the client hears why before it finds the
 /// connection closed; twice the limit where that is more.
 const DRAIN: usize = 32 * 1024 * 1024;
@@ -47,8 +50,8 @@ enum Kind {
 
 /// A body of one of two kinds.
 pub(crate) enum Large {
-    /// A JSON value.
-    Json(Json),
+    /// JSON, not yet parsed.
+    Json(Bytes),
     /// The parts of a form, not yet taken apart, and the `Content-Type` that tells where they end.
     Form(Bytes, HeaderValue),
 }
@@ -86,17 +89,23 @@ impl Body {
         }
     }
 
-    /// Reads a JSON value or a form, of up to `limit` bytes.
-    pub(crate) async fn large(mut self, limit: usize) -> Result<Large, ApiError> {
+    /// Reads a JSON value or a form, of up to `limit` bytes. Each MiB that has come takes a place of `room`, until what is
+    /// given beside the body is dropped: bodies that are being sent cannot fill the memory, and a slow one holds no more
+    /// than has come of it.
+    pub(crate) async fn large(
+        mut self,
+        limit: usize,
+        room: &Semaphore,
+    ) -> Result<(Large, Option<SemaphorePermit<'_>>), ApiError> {
         self.limit = limit;
         // So much takes its time over a slow line.
         self.deadline *= 4;
         let kind = self.kind.clone();
-        let bytes = self.bytes().await?;
+        let (bytes, held) = self.bytes(Some(room)).await?;
         let missing = || ApiError::Malformed("the body is missing".into());
         match kind {
-            Kind::Json => Ok(Large::Json(parse(&bytes.ok_or_else(missing)?)?)),
-            Kind::Form(boundary) => Ok(Large::Form(bytes.ok_or_else(missing)?.freeze(), boundary)),
+            Kind::Json => Ok((Large::Json(bytes.ok_or_else(missing)?.freeze()), held)),
+            Kind::Form(boundary) => Ok((Large::Form(bytes.ok_or_else(missing)?.freeze(), boundary), held)),
             Kind::Other if bytes.is_none() => Err(missing()),
             Kind::Other => {
                 Err(ApiError::Unsupported("the body must have the media type multipart/form-data or application/json"))
@@ -118,27 +127,28 @@ impl Body {
     /// The bytes of a body of the right size and type; `None` when there are none.
     async fn read(self) -> Result<Option<BytesMut>, ApiError> {
         let is_json = self.kind == Kind::Json;
-        match self.bytes().await? {
-            Some(_) if !is_json => Err(ApiError::MediaType),
-            read => Ok(read),
+        match self.bytes(None).await? {
+            (Some(_), _) if !is_json => Err(ApiError::MediaType),
+            (read, _) => Ok(read),
         }
     }
 
     /// The bytes of a body of the right size; `None` when there are none.
-    async fn bytes(mut self) -> Result<Option<BytesMut>, ApiError> {
+    async fn bytes(mut self, room: Option<&Semaphore>) -> Result<(Option<BytesMut>, Held<'_>), ApiError> {
         let is_large = self.length.is_some_and(|n| n > self.limit);
         let limit = self.limit;
-        let read = tokio::time::timeout(self.deadline, self.collect()).await;
-        let bytes = read.map_err(|_elapsed| match is_large {
+        let read = tokio::time::timeout(self.deadline, self.collect(room)).await;
+        let (bytes, held) = read.map_err(|_elapsed| match is_large {
             // That was known before anything came.
             true => ApiError::TooLarge { limit },
             false => ApiError::Malformed("the body did not arrive in time".into()),
         })??;
-        Ok(if bytes.is_empty() { None } else { Some(bytes) })
+        Ok((if bytes.is_empty() { None } else { Some(bytes) }, held))
     }
 
-    async fn collect(&mut self) -> Result<BytesMut, ApiError> {
+    async fn collect<'r>(&mut self, room: Option<&'r Semaphore>) -> Result<(BytesMut, Held<'r>), ApiError> {
         let mut bytes = BytesMut::new();
+        let mut held: Held<'r> = None;
         let mut seen = 0;
         let mut large = self.length.is_some_and(|n| n > self.limit);
         while let Some(chunk) = self.payload.next().await {
@@ -149,11 +159,33 @@ impl Body {
                 break;
             }
             if !large {
+                if let Some(room) = room {
+                    hold(&mut held, room, seen)?;
+                }
                 bytes.extend_from_slice(&chunk);
             }
         }
-        if large { Err(ApiError::TooLarge { limit: self.limit }) } else { Ok(bytes) }
+        if large { Err(ApiError::TooLarge { limit: self.limit }) } else { Ok((bytes, held)) }
     }
+}
+
+/// Places that a body takes while it is in memory.
+type Held<'r> = Option<SemaphorePermit<'r>>;
+
+/// Takes further places for a body of which so much has come.
+fn hold<'r>(held: &mut Held<'r>, room: &'r Semaphore, bytes: usize) -> Result<(), ApiError> {
+    let have = held.as_ref().map_or(0, SemaphorePermit::num_permits);
+    let more = u32::try_from(bytes.div_ceil(PLACE).saturating_sub(have)).unwrap_or(u32::MAX);
+    if more == 0 {
+        return Ok(());
+    }
+    let full = |_none: TryAcquireError| ApiError::Busy("too many pictures are being sent");
+    let taken = room.try_acquire_many(more).map_err(full)?;
+    match held {
+        Some(held) => held.merge(taken),
+        None => *held = Some(taken),
+    }
+    Ok(())
 }
 
 /// What the headers say that the body is. One that is compressed is nothing that is read here.

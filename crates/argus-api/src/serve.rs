@@ -41,8 +41,10 @@ const KEEP_ALIVE: Duration = Duration::from_secs(5);
 /// How long a client may take to agree on a cipher.
 const HANDSHAKE: Duration = Duration::from_secs(5);
 
-/// Pictures to be described that may be in memory at once: each is up to 32 MiB as it comes, and 200 MB decoded.
+/// Pictures that may be described at once: each takes up to 200 MB decoded.
 const PICTURES: usize = 4;
+/// What bodies with pictures may take together while they come and until they are described, MiB.
+const UPLOADS_MIB: usize = 128;
 
 /// Where it listens when nothing is said.
 const PORT: u16 = 8000;
@@ -138,6 +140,7 @@ impl Bound {
         let shared = Data::new(Shared {
             accounts: Accounts::new(&self.state.sign_in),
             pictures: Semaphore::new(PICTURES),
+            uploads: Semaphore::new(UPLOADS_MIB),
             state: self.state,
             limiter: Limiter::new(timing.window),
             usage: Usage::default(),

@@ -132,8 +132,10 @@ pub(crate) struct Shared {
     /// The runtime of [`Bound::run`](crate::Bound::run), where the running system lives.
     pub(crate) runtime: tokio::runtime::Handle,
     pub(crate) accounts: Accounts,
-    /// Pictures that may be in memory at once, each with its body.
+    /// Pictures that may be described at once.
     pub(crate) pictures: Semaphore,
+    /// Room for the bodies that bring them, MiB.
+    pub(crate) uploads: Semaphore,
 }
 
 /// What signing in keeps between requests.

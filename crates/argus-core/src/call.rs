@@ -90,6 +90,11 @@ pub struct CallTimes {
 /// What came of a call.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SettledCall {
+    /// What was written of the request's body; `None` when that is not known, and what was booked stands.
+    pub bytes_sent: Option<u64>,
+    /// The model, or a filter before it, does not describe these pictures. That is an answer: asked again, it would be no
+    /// other, and paid for again.
+    pub is_refusal: bool,
     /// The words, or why there are none.
     pub result: Result<Description, DescribeError>,
     /// As the provider counts them.

@@ -67,6 +67,8 @@ pub struct DescribeRequest {
     pub frames: Vec<DescribeFrame>,
     /// What was measured.
     pub facts: EventFacts,
+    /// What was measured of a picture that belongs to no event; then the facts say nothing of it.
+    pub picture: Option<PictureFacts>,
     /// Replaces the built-in prompt's instruction.
     pub instruction: Option<String>,
     /// What is normal for this camera, as a sentence, such as `About 3 events at this hour on usual days.`; `None` when
@@ -84,6 +86,17 @@ pub struct DescribeRequest {
     pub within: Duration,
 }
 
+/// What can be told of a picture without knowing what it shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PictureFacts {
+    /// As it was sent in, upright, pixels.
+    pub width: u32,
+    /// The same upright.
+    pub height: u32,
+    /// Mean brightness, 0 (black) to 255 (white).
+    pub brightness: u8,
+}
+
 /// Who may be asked; the default is everybody.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProviderChoice {
@@ -93,6 +106,8 @@ pub struct ProviderChoice {
     pub spent: Option<StatusReason>,
     /// In which order.
     pub order: ProviderOrder,
+    /// Providers, with their model, that refused to describe these pictures: they are not asked again.
+    pub refused: Vec<(ProviderId, String)>,
 }
 
 /// In which order providers are asked.
@@ -245,6 +260,8 @@ pub struct CallRecord {
     pub raw_answer: Option<String>,
     /// The budget that kept somebody from being asked; of a failure only when nothing else kept anybody.
     pub unpaid: Option<StatusReason>,
+    /// Of a failure: whether whoever may be asked refuses to describe these pictures, and nothing else kept anybody from it.
+    pub refused: bool,
 }
 
 /// How a call ended, with its record.

@@ -160,14 +160,19 @@ pub(crate) fn insert(tx: &mut Tx<'_>, receipt: Analysis) -> Result<(), DbError> 
     Ok(())
 }
 
-/// Completes a receipt; one that was never begun is added. What its calls cost was counted when they were settled.
-pub(crate) fn finish(tx: &mut Tx<'_>, done: Analysis) -> Result<(), DbError> {
+/// Completes a receipt; one that was never begun is added. It costs what its calls cost, also those that failed or were
+/// cut off: the sum is taken here, so that receipt, event and usage never differ. Gives that cost.
+pub(crate) fn finish(tx: &mut Tx<'_>, mut done: Analysis) -> Result<Option<f64>, DbError> {
+    if let Some((cost, computed)) = calls::cost_of_analysis(tx.conn, &done.id.to_string())? {
+        (done.cost, done.cost_estimated) = (cost, computed);
+    }
+    let cost = done.cost;
     let row = AnalysisRow::new(done)?;
     let n = diesel::update(analysis::table.find(&row.id)).set(&row).execute(tx.conn)?;
     if n == 0 {
         diesel::insert_into(analysis::table).values(&row).execute(tx.conn).needs(events::WHAT)?;
     }
-    Ok(())
+    Ok(cost)
 }
 
 impl Database {
@@ -184,7 +189,7 @@ impl Database {
     /// # Errors
     /// `NotFound` when the event is gone.
     pub async fn analysis_finish(&self, done: Analysis) -> Result<(), DbError> {
-        self.write(move |tx| finish(tx, done)).await
+        self.write(move |tx| finish(tx, done).map(drop)).await
     }
 
     /// Completes a receipt, changes its event, announces that and ends the job, all or nothing: an answer that was paid
@@ -204,10 +209,11 @@ impl Database {
             let event_id = done.event_id;
             // The event's row first, as everywhere, and the journal last.
             events::lock(tx, event_id)?;
-            finish(tx, done)?;
+            let cost = finish(tx, done)?;
             if !jobs::finish(tx.conn, lease)? {
                 return Ok(None);
             }
+            let changes = changes.into_iter().map(|change| change.costs(cost)).collect();
             events::change(tx, event_id, changes, now).map(Some)
         })
         .await

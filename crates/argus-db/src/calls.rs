@@ -5,7 +5,7 @@ use argus_core::call::{CallPurpose, CallTimes, PlannedCall, SettledCall, StoredC
 use argus_core::camera::AnalysisMode;
 use argus_core::describe::{Analysis, AnalysisStatus, AnalysisTrigger, Description};
 use argus_core::event::StatusReason;
-use argus_core::{AnalysisId, CallId, CameraId, EventId, Timestamp};
+use argus_core::{AnalysisId, CallId, CameraId, EventId, ProviderId, Timestamp};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
 
@@ -95,6 +95,7 @@ pub(crate) struct CallRow {
     confidence: Option<i32>,
     objects: Option<String>,
     is_vague: bool,
+    is_refusal: bool,
 }
 
 impl CallRow {
@@ -141,6 +142,7 @@ impl CallRow {
             confidence: None,
             objects: None,
             is_vague: false,
+            is_refusal: false,
         })
     }
 
@@ -210,6 +212,25 @@ pub(crate) fn of_analysis(conn: &mut DbConn, id: &str) -> Result<Vec<CallRow>, D
         .load(conn)?)
 }
 
+/// What the calls of an analysis cost together, as far as it is known, and whether any of that was computed; calls that
+/// are not settled count with what is reserved for them. `None` when none was made.
+pub(crate) fn cost_of_analysis(conn: &mut DbConn, id: &str) -> Result<Option<(Option<f64>, bool)>, DbError> {
+    let rows: Vec<(String, Option<f64>, Option<f64>, bool)> = ai_call::table
+        .filter(ai_call::analysis_id.eq(id))
+        .order((ai_call::created_us.asc(), ai_call::id.asc()))
+        .select((ai_call::state, ai_call::estimate, ai_call::cost, ai_call::cost_estimated))
+        .load(conn)?;
+    if rows.is_empty() {
+        return Ok(None);
+    }
+    let costs: Vec<(f64, bool)> = rows
+        .into_iter()
+        .filter_map(|(state, estimate, cost, computed)| Some((if state == "open" { estimate } else { cost }?, computed)))
+        .collect();
+    let sum = costs.iter().map(|(usd, _)| usd).sum();
+    Ok(Some(((!costs.is_empty()).then_some(sum), costs.iter().any(|(_, computed)| *computed))))
+}
+
 /// Takes from the calls of events what these showed; what they cost and how much was sent to whom stays. Before every
 /// other row of the events is touched: whoever settles a call holds it when it asks for the journal.
 pub(crate) fn forget_events(conn: &mut DbConn, ids: &[String]) -> Result<(), DbError> {
@@ -232,6 +253,9 @@ fn close(tx: &mut Tx<'_>, id: CallId, settled: SettledCall, at: Timestamp) -> Re
         Err(failure) => ("failed", None, Some(failure)),
     };
     let row = ai_call::table.find(id.to_string());
+    if let Some(bytes) = settled.bytes_sent {
+        diesel::update(row.clone()).set(ai_call::bytes_sent.eq(fit::<u64, i64>("bytes", bytes)?)).execute(tx.conn)?;
+    }
     diesel::update(row)
         .set((
             ai_call::state.eq(state),
@@ -248,6 +272,7 @@ fn close(tx: &mut Tx<'_>, id: CallId, settled: SettledCall, at: Timestamp) -> Re
             ai_call::total_ms.eq(Some(i64::from(settled.times.total_ms))),
             ai_call::confidence.eq(words.as_ref().and_then(|w| w.confidence).map(i32::from)),
             ai_call::is_vague.eq(words.as_ref().is_some_and(|w| w.low_confidence)),
+            ai_call::is_refusal.eq(settled.is_refusal),
         ))
         .execute(tx.conn)?;
     // An event that was deleted meanwhile has taken the prompt with it, and takes the answer, too.
@@ -387,6 +412,30 @@ impl Database {
     /// `Busy`, `Unavailable`.
     pub async fn ai_calls_of_analysis(&self, id: AnalysisId) -> Result<Vec<StoredCall>, DbError> {
         self.read(move |c| of_analysis(c, &id.to_string())?.into_iter().map(StoredCall::try_from).collect()).await
+    }
+
+    /// Who refused to describe an event's pictures when its own description was to be made: provider and model, once for
+    /// each time, oldest first.
+    ///
+    /// # Errors
+    /// `Busy`, `Unavailable`.
+    pub async fn ai_refusals(&self, event_id: EventId) -> Result<Vec<(ProviderId, String)>, DbError> {
+        self.read(move |c| {
+            let own: Vec<String> = analysis::table
+                .filter(analysis::event_id.eq(event_id.to_string()))
+                .filter(analysis::asked_by.ne(AnalysisTrigger::Reanalyse.as_str()))
+                .select(analysis::id)
+                .load(c)?;
+            let rows: Vec<(Option<String>, String)> = ai_call::table
+                .filter(ai_call::analysis_id.eq_any(own))
+                .filter(ai_call::is_refusal.eq(true))
+                .order((ai_call::created_us.asc(), ai_call::id.asc()))
+                .select((ai_call::provider_id, ai_call::model))
+                .load(c)?;
+            let known = rows.into_iter().filter_map(|(id, model)| Some((id?, model)));
+            known.map(|(id, model)| Ok((parse(WHAT, &id)?, model))).collect()
+        })
+        .await
     }
 
     /// The answer of an unfinished analysis of an event: of the one that somebody asked for, or of one of the event's own.

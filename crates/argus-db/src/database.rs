@@ -179,6 +179,13 @@ impl Database {
         .await
     }
 
+    /// Whether other processes may work on it at the same time.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        // The file of SQLite is one process's alone.
+        self.inner.file.is_none()
+    }
+
     /// Whether the database answers.
     ///
     /// # Errors

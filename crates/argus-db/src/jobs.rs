@@ -21,6 +21,9 @@ const WHAT: &str = "job";
 /// A job that is to wait for longer than this was stored before the clock was set back: nobody puts one off so far.
 const FAR: Duration = Duration::from_secs(2 * 3600);
 
+/// A job that is not older than that belongs to what happens now.
+const YOUNG: Duration = Duration::from_secs(300);
+
 /// A description to be made, leased to the caller.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Job {
@@ -63,12 +66,12 @@ pub struct Lease {
     pub token: i64,
 }
 
-/// Which of several jobs of the same priority is taken.
+/// Which of several jobs is taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum JobOrder {
-    /// That which waits longest.
+    /// Of those of the highest priority that which waits longest.
     Oldest,
-    /// That of the newest event.
+    /// Of those of the highest priority that of the newest event; what is only minutes old goes before all that is not.
     Newest,
 }
 
@@ -237,7 +240,9 @@ impl Database {
         .await
     }
 
-    /// Takes up to `n` jobs whose time has come, highest priority first, then in the given order. A job goes to one caller
+    /// Takes up to `n` jobs whose time has come, highest priority first, then in the given order. Of the newest, those that
+    /// came within the last minutes go before all others, whatever their priority: what happens now does not wait for a
+    /// backlog of more urgent things that are over. A job goes to one caller
     /// only; one that is neither finished nor given back within `lease_for` can be taken again.
     ///
     /// # Errors
@@ -250,27 +255,42 @@ impl Database {
         order: JobOrder,
     ) -> Result<Vec<Job>, DbError> {
         self.write(move |tx| {
-            let direction = match order {
-                JobOrder::Oldest => "ASC",
-                JobOrder::Newest => "DESC",
+            // Nothing is younger than the end of time.
+            let (direction, young) = match order {
+                JobOrder::Oldest => ("ASC", i64::MAX),
+                JobOrder::Newest => ("DESC", now.minus(YOUNG).as_micros()),
             };
             // Side by side on PostgreSQL, leasers pass by rows that another is taking at this moment.
             let lock = if tx.conn.is_postgres() { "FOR UPDATE SKIP LOCKED" } else { "" };
+            let first = format!("ORDER BY priority DESC, created_us {direction}, event_id {direction} LIMIT $3 {lock}");
+            // Each part walks an index and ends at its limit. The plus signs keep the first from walking the queue for want
+            // of anything young.
             let rows: Vec<JobRow> = diesel::sql_query(format!(
-                "WITH picked AS ( \
-                   SELECT event_id FROM analysis_job \
-                   WHERE (state = 'ready' AND (not_before_us <= $1 OR not_before_us > $2)) \
-                      OR (state = 'leased' AND (lease_until_us <= $1 OR lease_until_us > $2)) \
-                   ORDER BY priority DESC, created_us {direction}, event_id {direction} LIMIT $3 {lock}) \
-                 UPDATE analysis_job SET state = 'leased', attempts = attempts + 1, lease_until_us = $4, \
-                   lease_token = CASE WHEN lease_token < $5 THEN $6 ELSE lease_token + 1 END \
+                "WITH young AS ( \
+                   SELECT event_id, 0 AS turn, priority, created_us FROM analysis_job \
+                   WHERE state = 'ready' AND created_us > $1 AND attempts = 0 AND not_before_us <= $2 \
+                   ORDER BY +priority DESC, +created_us DESC, event_id DESC LIMIT $3 {lock}), \
+                 ready AS ( \
+                   SELECT event_id, 1 AS turn, priority, created_us FROM analysis_job \
+                   WHERE state = 'ready' AND (not_before_us <= $2 OR not_before_us > $4) {first}), \
+                 expired AS ( \
+                   SELECT event_id, 1 AS turn, priority, created_us FROM analysis_job \
+                   WHERE state = 'leased' AND (lease_until_us <= $2 OR lease_until_us > $4) {first}), \
+                 picked AS ( \
+                   SELECT event_id FROM (SELECT * FROM young UNION ALL SELECT * FROM ready \
+                     UNION ALL SELECT * FROM expired) AS one \
+                   GROUP BY event_id, priority, created_us \
+                   ORDER BY MIN(turn), priority DESC, created_us {direction}, event_id {direction} LIMIT $3) \
+                 UPDATE analysis_job SET state = 'leased', attempts = attempts + 1, lease_until_us = $5, \
+                   lease_token = CASE WHEN lease_token < $6 THEN $7 ELSE lease_token + 1 END \
                  WHERE event_id IN (SELECT event_id FROM picked) \
                  RETURNING event_id, asked_by, priority, attempts, created_us, not_before_us, lease_until_us, \
                    lease_token, facts, analysis_id, wish"
             ))
+            .bind::<BigInt, _>(young)
             .bind::<BigInt, _>(now.as_micros())
-            .bind::<BigInt, _>(now.plus(lease_for.max(FAR)).as_micros())
             .bind::<BigInt, _>(i64::from(n))
+            .bind::<BigInt, _>(now.plus(lease_for.max(FAR)).as_micros())
             .bind::<BigInt, _>(now.plus(lease_for).as_micros())
             // By the time, so that a job that was made anew for the same event never gives the same one again.
             .bind::<BigInt, _>(now.as_micros())

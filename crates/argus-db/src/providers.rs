@@ -122,6 +122,22 @@ impl Database {
         .await
     }
 
+    /// When each provider was changed last: differs from what it was as soon as any other process added, changed or
+    /// removed one.
+    ///
+    /// # Errors
+    /// `Busy`, `Unavailable`.
+    pub async fn ai_provider_stamps(&self) -> Result<Vec<(ProviderId, Timestamp)>, DbError> {
+        self.read(move |c| {
+            let rows: Vec<(String, i64)> = ai_provider::table
+                .order(ai_provider::id.asc())
+                .select((ai_provider::id, ai_provider::updated_us))
+                .load(c)?;
+            rows.into_iter().map(|(id, us)| Ok((parse(WHAT, &id)?, Timestamp::from_micros(us)))).collect()
+        })
+        .await
+    }
+
     /// One provider.
     ///
     /// # Errors

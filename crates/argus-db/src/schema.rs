@@ -115,6 +115,7 @@ table! {
         frames_state -> Text,
         thumb_bytes -> Nullable<BigInt>,
         media_bytes -> BigInt,
+        detected -> Text,
     }
 }
 
@@ -271,6 +272,7 @@ table! {
         confidence -> Nullable<Integer>,
         objects -> Nullable<Text>,
         is_vague -> Bool,
+        is_refusal -> Bool,
     }
 }
 

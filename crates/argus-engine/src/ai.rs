@@ -16,7 +16,7 @@ use argus_core::provider::{KindInfo, ProviderConfig, ProviderKind, ProviderState
 use argus_core::{AnalysisId, EventId, Invalid, ProviderId};
 use argus_db::DbError;
 use async_trait::async_trait;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::account::{Account, Cause};
 use crate::analysis::{DEADLINE, PATIENCE, way};
@@ -25,10 +25,27 @@ use crate::{Deps, Engine, reanalysis};
 
 /// Lets the describer ask the providers that are stored, one change after the other: the newest state is told last.
 pub(crate) async fn configure(deps: &Deps) -> Result<(), DbError> {
-    let _turn = deps.providers_turn.lock().await;
-    let providers = deps.db.ai_provider_all().await?;
-    deps.describer.configure(&providers);
+    let mut known = deps.providers_turn.lock().await;
+    // Before the providers are read: a change in between is seen as one the next time.
+    let stamps = deps.db.ai_provider_stamps().await?;
+    deps.describer.configure(&deps.db.ai_provider_all().await?);
+    *known = stamps;
     Ok(())
+}
+
+/// Does the same when another process has changed them since. A failure costs no more than some seconds.
+pub(crate) async fn follow(deps: &Deps) {
+    let followed = async {
+        let stamps = deps.db.ai_provider_stamps().await?;
+        if stamps != *deps.providers_turn.lock().await {
+            info!("providers were changed by another process");
+            configure(deps).await?;
+        }
+        Ok::<(), DbError>(())
+    };
+    if let Err(e) = followed.await {
+        warn!("whether providers were changed by another process cannot be read: {}", argus_core::chain(&e));
+    }
 }
 
 fn failed(error: DbError) -> ControlError {
@@ -157,7 +174,7 @@ impl AiControl for Engine {
         let providers = deps.describer.providers();
         let only = question.provider.as_deref().map(|wanted| reanalysis::find(&providers, wanted)).transpose()?;
         // Before what may change by itself: a picture that is none stays none.
-        let frame = self.picture(question.image).await?;
+        let (frame, measured) = self.picture(question.image).await?;
         if providers.is_empty() {
             return Err(ControlError::Unavailable("no provider is enabled that could describe the picture".into()));
         }
@@ -185,7 +202,13 @@ impl AiControl for Engine {
             language: settings.general.language.clone(),
             timezone: settings.general.timezone.clone(),
             mode: AnalysisMode::SingleFrame,
-            choice: ProviderChoice { only: only.map(|p| p.name.clone()), spent: way.spent, order: way.order },
+            picture: Some(measured),
+            choice: ProviderChoice {
+                only: only.map(|p| p.name.clone()),
+                spent: way.spent,
+                order: way.order,
+                refused: Vec::new(),
+            },
             usual: None,
             within: DEADLINE,
         };

@@ -16,7 +16,7 @@ use argus_core::event::{DescriptionStatus, Event, StatusReason};
 use argus_core::provider::ProviderKind;
 use argus_core::route::{Route, route};
 use argus_core::settings::Settings;
-use argus_core::{AnalysisId, Timestamp, chain};
+use argus_core::{AnalysisId, ProviderId, Timestamp, chain};
 use argus_db::{DbError, Job, JobOrder};
 use tokio::time::{Instant, sleep};
 use tracing::{error, info, warn};
@@ -47,6 +47,9 @@ const GIVE_UP_AFTER: Duration = Duration::from_secs(24 * 3600);
 /// Longest sleep of an idle queue: jobs of a crashed worker come back by their lease.
 const IDLE: Duration = Duration::from_secs(30);
 
+/// So often it is looked whether another process has changed the providers.
+const FOLLOW: Duration = Duration::from_secs(3);
+
 /// Works on the queue until the server stops. What it is in the middle of then is resumed at the next start.
 pub(crate) async fn run(deps: Arc<Deps>) {
     let working = Arc::new(AtomicUsize::new(0));
@@ -55,7 +58,13 @@ pub(crate) async fn run(deps: Arc<Deps>) {
     // Every other job is the newest one: what happens now is not held up by what was left from an outage, and what was
     // left is worked off all the same.
     let mut order = JobOrder::Newest;
+    let idle = if deps.db.is_shared() { FOLLOW } else { IDLE };
+    let mut followed = Instant::now();
     loop {
+        if followed.elapsed() >= FOLLOW {
+            crate::ai::follow(&deps).await;
+            followed = Instant::now();
+        }
         let free = working.load(Ordering::Acquire) < usize::from(deps.settings.now().ai.concurrency);
         let leased = if free { deps.db.job_lease(deps.clock.now(), LEASE, 1, order).await } else { Ok(Vec::new()) };
         match leased {
@@ -80,8 +89,8 @@ pub(crate) async fn run(deps: Arc<Deps>) {
         }
         let next = if free { deps.db.job_next_at().await } else { Ok(None) };
         let pause = match next {
-            Ok(Some(next)) => next.since(deps.clock.now()).clamp(Duration::from_millis(50), IDLE),
-            Ok(None) => IDLE,
+            Ok(Some(next)) => next.since(deps.clock.now()).clamp(Duration::from_millis(50), idle),
+            Ok(None) => idle,
             Err(_) => Duration::from_secs(1),
         };
         tokio::select! {
@@ -241,6 +250,15 @@ async fn work(deps: &Deps, job: &Job) -> Result<(), EngineError> {
     if no_picture && job.asked.is_none() {
         return undescribed(deps, job, &event, DescriptionStatus::Skipped, StatusReason::NoPicture).await;
     }
+    let refused = match job.asked {
+        // Who asks knows what he asks for.
+        None if job.attempts > 1 => deps.db.ai_refusals(event.id).await?,
+        _ => Vec::new(),
+    };
+    // The only one is asked a second time: models do not always say the same.
+    let several = deps.describer.providers().len() > 1;
+    let twice = |one: &(ProviderId, String)| refused.iter().filter(|other| *other == one).count() > 1;
+    let not_again = refused.iter().filter(|one| several || twice(one)).cloned().collect();
     let usual = question::usual(deps, &camera_row, &event, &settings).await;
     let (within, patience) = limits(job.lease_until.since(deps.clock.now()));
     let request = DescribeRequest {
@@ -250,7 +268,8 @@ async fn work(deps: &Deps, job: &Job) -> Result<(), EngineError> {
         timezone: settings.general.timezone.clone(),
         mode: if frames.len() > 1 { AnalysisMode::MultiFrame } else { AnalysisMode::SingleFrame },
         frames,
-        choice: ProviderChoice { only: how.provider, spent: way.spent, order: way.order },
+        picture: None,
+        choice: ProviderChoice { only: how.provider, spent: way.spent, order: way.order, refused: not_again },
         usual,
         within,
     };
@@ -306,6 +325,8 @@ async fn work(deps: &Deps, job: &Job) -> Result<(), EngineError> {
     {
         reuse::keep(deps, attempt.receipt.id, looks).await;
     }
+    // A refusal is an answer about these pictures: when nobody else may be asked, nothing is to be expected of another try.
+    attempt.is_refused = outcome.record.refused && (several || !refused.is_empty());
     outcome::finish(deps, attempt, request.mode, request.frames.len(), outcome).await
 }
 

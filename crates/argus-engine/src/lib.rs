@@ -53,7 +53,7 @@ use std::time::Duration;
 
 use argus_core::controller::Controllers;
 use argus_core::ports::{CameraFeeds, Describer};
-use argus_core::{CameraId, Clock, chain};
+use argus_core::{CameraId, Clock, ProviderId, Timestamp, chain};
 use argus_db::Database;
 use object_store::ObjectStore;
 use tokio::sync::{Notify, watch};
@@ -101,7 +101,7 @@ struct Deps {
     clock: Arc<dyn Clock>,
     settings: settings::Current,
     /// The describer is told of providers by one at a time.
-    providers_turn: tokio::sync::Mutex<()>,
+    providers_turn: tokio::sync::Mutex<Vec<(ProviderId, Timestamp)>>,
     /// Pictures of others that are decoded at the same time: each may take 200 MB for a moment.
     decoding: Arc<tokio::sync::Semaphore>,
     /// Wakes the analysis queue.

@@ -87,6 +87,17 @@ impl AiSim {
         self.lock().requests.clone()
     }
 
+    /// How many questions came so far, whether their requests are still kept or not.
+    #[must_use]
+    pub fn questions(&self) -> u64 {
+        self.lock().questions
+    }
+
+    /// Keeps no more than the newest so many requests; 20,000 without it.
+    pub fn keep(&self, most: usize) {
+        self.lock().most = most;
+    }
+
     /// Forgets the requests so far.
     pub fn forget(&self) {
         self.lock().requests.clear();

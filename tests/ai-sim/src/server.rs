@@ -117,6 +117,7 @@ async fn respond(
         let found = speaks.read(&asked, &settings);
         (asked.model, asked.texts, asked.pictures) = (found.model, found.texts, found.pictures);
         let refused = refusal(&asked, found.wrong, speaks, &settings);
+        settings.questions += 1;
         settings.keep(asked.clone());
         // Who was refused did not meet the fault.
         let fault = if refused.is_none() { settings.next_fault() } else { None };

@@ -16,6 +16,8 @@ pub enum Lack {
     JsonSchema,
     /// Answers as JSON of any form; with Anthropic, tools.
     JsonObject,
+    /// Being made to call a tool, with Anthropic; tools that it may call it takes.
+    ForcedTool,
     /// `max_completion_tokens`.
     MaxCompletionTokens,
     /// `max_tokens`.
@@ -34,6 +36,10 @@ pub(crate) type Words = Arc<dyn Fn(&Request) -> String + Send + Sync>;
 /// All of it, behind one lock.
 pub(crate) struct Settings {
     pub(crate) requests: Vec<Request>,
+    /// How many of them are kept.
+    pub(crate) most: usize,
+    /// Questions so far, kept or not.
+    pub(crate) questions: u64,
     pub(crate) next: VecDeque<Fault>,
     pub(crate) always: Option<Fault>,
     pub(crate) words: Words,
@@ -49,6 +55,8 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             requests: Vec::new(),
+            most: MAX_REQUESTS,
+            questions: 0,
             next: VecDeque::new(),
             always: None,
             words: Arc::new(|_| default_answer().to_string()),
@@ -65,7 +73,10 @@ impl Default for Settings {
 impl Settings {
     /// Keeps a request, the newest when there are too many.
     pub(crate) fn keep(&mut self, request: Request) {
-        if self.requests.len() >= MAX_REQUESTS {
+        if self.most == 0 {
+            return;
+        }
+        if self.requests.len() >= self.most {
             self.requests.remove(0);
         }
         self.requests.push(request);

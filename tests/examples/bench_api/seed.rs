@@ -245,7 +245,7 @@ SELECT NULL, printf('%08x-%04x-7%03x-8%03x-%012x', at / 65536000, at / 1000 % 65
     50 + r % 51, 40 + r % 60, r % 23 = 0, '[{{"id":"z1","name":"Yard"}}]',
     '{{"score":0.25,"box":{{"x":0.1,"y":0.2,"width":0.3,"height":0.4}}}}', 0, 'openai', 'gpt-4o-mini', 'multi_frame', 3, NULL,
     0.00021, 900, 1200 + r % 900, 0, NULL, 0, NULL, NULL, NULL, 1,
-    CASE WHEN r % 31 = 0 THEN 'none' ELSE 'stored' END, 900000, at - 5000000, at + 9000000, 'stored', 30000, 1200000
+    CASE WHEN r % 31 = 0 THEN 'none' ELSE 'stored' END, 900000, at - 5000000, at + 9000000, 'stored', 30000, 1200000, '[]'
 FROM fresh AS f
 JOIN phrase AS a ON a.kind = 0 AND a.n = r % 10
 JOIN phrase AS b ON b.kind = 1 AND b.n = r / 10 % 7

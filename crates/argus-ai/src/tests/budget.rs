@@ -55,6 +55,42 @@ async fn what_failed_calls_cost_is_counted() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_refused_way_of_asking_costs_is_counted() {
+    let a = stored("a", 1);
+    // Thoughts that used up the limit look like that: paid for, and asked again in another way.
+    let vendor = FakeVendor::new([Does::WantsAnotherWay, Does::Says("no JSON at all", 0), Does::Says(GOOD, 0)]);
+    let paid = FakeVendor::new([Does::ThinksTooLong, Does::ThinksTooLong, Does::Says(GOOD, 0)]);
+    for (vendor, answers) in [(vendor, false), (paid, true)] {
+        let rig = Rig::new(&[(&a, &vendor)]);
+        rig.providers.configure(std::slice::from_ref(&a));
+        let outcome = rig.providers.describe(&request(1), &rig.book).await;
+        assert_eq!(outcome.result.is_ok(), answers);
+        let settled: f64 = rig.book.settled.lock().unwrap().iter().filter_map(|(_, call)| call.cost).sum();
+        assert!((outcome.record.cost.unwrap() - settled).abs() < 1e-12, "{:?} {settled}", outcome.record.cost);
+        assert!(settled > 0.001);
+        assert!(rig.book.is_closed());
+    }
+    // And of a try.
+    let paid = FakeVendor::new([Does::ThinksTooLong, Does::Says(GOOD, 0)]);
+    let rig = Rig::new(&[(&a, &paid)]);
+    let tried = rig.providers.test(&a, &rig.book).await;
+    let settled: f64 = rig.book.settled.lock().unwrap().iter().filter_map(|(_, call)| call.cost).sum();
+    assert!((tried.cost.unwrap() - settled).abs() < 1e-12 && rig.book.names().len() == 2, "{tried:?} {settled}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_built_in_describer_is_free_whatever_its_prices_say() {
+    let mut own = builtin();
+    own.config.prices = Some(Prices { input_per_million: Some(5.0), output_per_million: None });
+    let rig = Rig::new(&[]);
+    rig.providers.configure(&[own]);
+    assert!(!rig.providers.providers()[0].costs);
+    let choice = ProviderChoice { spent: Some(StatusReason::BudgetDaily), ..ProviderChoice::default() };
+    let outcome = rig.providers.describe(&DescribeRequest { choice, ..request(1) }, &rig.book).await;
+    assert_eq!((outcome.result.is_ok(), outcome.record.cost), (true, Some(0.0)));
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_answer_that_never_came_counts_with_the_estimate() {
     let a = stored("a", 1);
     let rig_vendor = FakeVendor::new([Does::TakesItsTime]);

@@ -316,3 +316,36 @@ async fn a_provider_that_cannot_be_asked_is_passed_over_with_the_reason() {
     assert!(step.message.starts_with("passed over: it cannot be asked: "), "{}", step.message);
     assert_eq!(rig.providers.health(ProviderId::new(crate::fake::now())).state, ProviderState::Unknown);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_is_told_from_a_failure() {
+    let (a, b) = (stored("a", 1), stored("b", 2));
+    let described = async |one: Does, other: Does, refused: Vec<(argus_core::ProviderId, String)>| {
+        let (one, other) = (FakeVendor::new([one]), FakeVendor::new([other]));
+        let rig = Rig::new(&[(&a, &one), (&b, &other)]);
+        rig.providers.configure(&[a.clone(), b.clone()]);
+        let choice = ProviderChoice { refused, ..ProviderChoice::default() };
+        let outcome = rig.providers.describe(&DescribeRequest { choice, ..request(1) }, &rig.book).await;
+        let known: Vec<bool> = rig.book.settled.lock().unwrap().iter().map(|(_, call)| call.is_refusal).collect();
+        (outcome.result.is_ok(), outcome.record.refused, (one.calls(), other.calls()), known, rig.providers.health(a.id))
+    };
+    let down = || Does::Fails(DescribeFailure::ServerError, 0);
+    let nobody = Vec::new;
+    // All refuse.
+    let (ok, refused, calls, known, health) = described(Does::Refuses, Does::Refuses, nobody()).await;
+    assert_eq!((ok, refused, calls, known), (false, true, (1, 1), vec![true, true]));
+    // It answered, though not what was wished for: it is not left alone for that.
+    assert_eq!(health.breaker, argus_core::provider::BreakerState::Closed);
+    // Who is down may still describe it.
+    let (ok, refused, ..) = described(Does::Refuses, down(), nobody()).await;
+    assert_eq!((ok, refused), (false, false));
+    // Who refused before is not asked, and counts as one who does.
+    let before = || vec![(a.id, "fake-1".to_owned())];
+    let (ok, refused, calls, ..) = described(Does::Says(GOOD, 0), Does::Refuses, before()).await;
+    assert_eq!((ok, refused, calls), (false, true, (0, 1)));
+    let (ok, refused, calls, ..) = described(Does::Says(GOOD, 0), Does::Says(GOOD, 0), before()).await;
+    assert_eq!((ok, refused, calls), (true, false, (0, 1)));
+    // Another model is another judge.
+    let (ok, _, calls, ..) = described(Does::Says(GOOD, 0), down(), vec![(a.id, "fake-0".to_owned())]).await;
+    assert_eq!((ok, calls), (true, (1, 0)));
+}

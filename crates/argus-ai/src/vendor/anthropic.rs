@@ -41,7 +41,7 @@ pub(super) struct Anthropic {
 
 impl Anthropic {
     pub(super) fn new(model: String, transport: Transport) -> Self {
-        Self { model, transport, ways: Ways::new(Has::default()) }
+        Self { model, transport, ways: Ways::new(Has { offer: true, ..Has::default() }) }
     }
 
     fn chosen(question: &Question, way: Dialect) -> Map<String, Value> {
@@ -54,15 +54,12 @@ impl Anthropic {
         let Some(blocks) = message.get("content").and_then(Value::as_array) else {
             return Err(Fault::unusable("the endpoint answered without any content", counted));
         };
-        let mut text = String::new();
-        for block in blocks {
-            match block.get("type").and_then(Value::as_str) {
-                Some("text") => text.push_str(block.get("text").and_then(Value::as_str).unwrap_or_default()),
-                // The forced tool's input is the answer.
-                Some("tool_use") => text.push_str(&block.get("input").map(Value::to_string).unwrap_or_default()),
-                _ => {}
-            }
-        }
+        let of = |kind: &'static str| blocks.iter().filter(move |b| b.get("type").and_then(Value::as_str) == Some(kind));
+        // The tool's input is the answer; what a model says before it calls one is not.
+        let tool = of("tool_use").find_map(|block| block.get("input").map(Value::to_string));
+        let text = tool.unwrap_or_else(|| {
+            of("text").filter_map(|block| block.get("text").and_then(Value::as_str)).collect()
+        });
         let stop = message.get("stop_reason").and_then(Value::as_str);
         if stop == Some("refusal") {
             let why = message.pointer("/stop_details/explanation").and_then(Value::as_str).unwrap_or(&text);
@@ -86,8 +83,9 @@ fn parameters(way: Dialect, question: &Question) -> Map<String, Value> {
             let format = json!({ "type": "json_schema", "schema": plain(&question.schema) });
             map.insert("output_config".into(), json!({ "format": format }));
         }
-        // Models older than the schemas can be made to call a tool, whose input has one.
-        Format::Object => {
+        // Models older than the schemas can be made to call a tool, whose input has one. Some take tools and refuse to be
+        // made to call them: to these it is offered.
+        Format::Object | Format::Offer => {
             map.insert(
                 "tools".into(),
                 json!([{
@@ -96,7 +94,11 @@ fn parameters(way: Dialect, question: &Question) -> Map<String, Value> {
                     "input_schema": plain(&question.schema)
                 }]),
             );
-            map.insert("tool_choice".into(), json!({ "type": "tool", "name": TOOL }));
+            let choice = match way.format {
+                Format::Offer => json!({ "type": "auto" }),
+                _ => json!({ "type": "tool", "name": TOOL }),
+            };
+            map.insert("tool_choice".into(), choice);
         }
         Format::Prompt => {}
     }
@@ -192,7 +194,7 @@ impl Vendor for Anthropic {
 
     async fn ask(&self, question: &Question, reach: Reach, within: Duration) -> Asked {
         let way = self.ways.now();
-        let body = body::json(&Body::new(&self.model, question, &Self::chosen(question, way)));
+        let body = body::whole(question, &Body::new(&self.model, question, &Self::chosen(question, way)));
         let request = Self::with_version(post(self.transport.at("v1", &["messages"]), body));
         let (asked, fault) = self.transport.ask(API, request, (reach, within), |json| self.read(json)).await;
         self.ways.learn(question, way, asked, fault)

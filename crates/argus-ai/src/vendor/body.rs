@@ -7,6 +7,11 @@ use serde::{Serialize, Serializer};
 
 use super::{Question, QuestionFrame};
 
+/// What stands around a picture, bytes, generously: its label, and the names of the fields.
+const AROUND: usize = 256;
+/// The same of everything else: schema, parameters, the model's name.
+const AROUND_ALL: usize = 8192;
+
 /// A picture's bytes as base64.
 #[derive(Clone, Copy)]
 pub(super) struct Plain<'a>(pub(super) &'a QuestionFrame);
@@ -34,6 +39,15 @@ pub(super) fn size(question: &Question, write: impl FnOnce(&Question) -> Vec<u8>
     let blank = |frame: &QuestionFrame| QuestionFrame { bytes: Bytes::new(), ..frame.clone() };
     let rest = write(&Question { frames: question.frames.iter().map(blank).collect(), ..question.clone() });
     (pictures + rest.len()) as u64
+}
+
+/// The body of a question, in memory that is taken once: growing with the pictures, it would be copied again and again.
+pub(super) fn whole(question: &Question, body: &impl Serialize) -> Bytes {
+    let pictures: usize = question.frames.iter().map(|frame| frame.bytes.len().div_ceil(3) * 4 + AROUND).sum();
+    let mut bytes = Vec::with_capacity(pictures + question.prompt.len() / 8 * 9 + AROUND_ALL);
+    // As below.
+    let _infallible = serde_json::to_writer(&mut bytes, body);
+    bytes.into()
 }
 
 /// The body. Nothing in a body can fail to be written: there are only texts, numbers and maps with texts as keys.

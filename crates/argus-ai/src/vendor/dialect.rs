@@ -14,6 +14,8 @@ pub(super) enum Format {
     Schema,
     /// As JSON of any form; where a vendor has no such way, the next best.
     Object,
+    /// By a tool that the model may call or not, where it does not let itself be made to.
+    Offer,
     /// By the prompt alone.
     Prompt,
 }
@@ -47,6 +49,8 @@ pub(super) struct Has {
     pub(super) other_limit: bool,
     /// A parameter for thinking less.
     pub(super) less_thinking: bool,
+    /// A tool that is offered.
+    pub(super) offer: bool,
 }
 
 impl Dialect {
@@ -68,7 +72,8 @@ impl Dialect {
         if fault.refused_format {
             let format = match self.format {
                 Format::Schema => Format::Object,
-                Format::Object => Format::Prompt,
+                Format::Object if has.offer => Format::Offer,
+                Format::Object | Format::Offer => Format::Prompt,
                 Format::Prompt => return None,
             };
             return Some(Self { format, ..self });
@@ -158,7 +163,7 @@ mod tests {
 
     use super::*;
 
-    const ALL: Has = Has { other_limit: true, less_thinking: true };
+    const ALL: Has = Has { other_limit: true, less_thinking: true, offer: false };
 
     fn refusal(format: bool, limit: bool) -> Fault {
         Fault { refused_format: format, refused_limit: limit, ..Fault::of(InvalidAnswer, "refused") }

@@ -41,6 +41,8 @@ pub(super) struct Fault {
     pub(super) spent: Option<Answer>,
     /// The model may have worked, so that it may be charged though nobody told what for.
     pub(super) maybe_charged: bool,
+    /// The pictures are not described, by the model's will or a filter's: an answer about them, not a failure.
+    pub(super) refused_content: bool,
     /// The endpoint does not know this way of asking for JSON.
     pub(super) refused_format: bool,
     /// The endpoint does not know this name of the limit of tokens.
@@ -57,6 +59,7 @@ impl Fault {
             error: failure(kind, message),
             spent: None,
             maybe_charged: false,
+            refused_content: false,
             refused_format: false,
             refused_limit: false,
             refused_thinking: false,
@@ -82,14 +85,14 @@ impl Fault {
         let quote = one_line(&scrub.clean(words), MAX_QUOTE);
         let message =
             if quote.is_empty() { "the model refused".to_owned() } else { format!("the model refused: {quote}") };
-        Self { spent: Some(spent), ..Self::of(DescribeFailure::InvalidAnswer, message) }
+        Self { spent: Some(spent), refused_content: true, ..Self::of(DescribeFailure::InvalidAnswer, message) }
     }
 
     /// A filter of the provider took the answer away, or never let the question through.
     pub(super) fn held_back(reason: &str, scrub: &Scrub, spent: Answer) -> Self {
         let reason = one_line(&scrub.clean(reason), 60);
         let message = format!("the provider's content filter held the answer back ({reason})");
-        Self { spent: Some(spent), ..Self::of(DescribeFailure::InvalidAnswer, message) }
+        Self { spent: Some(spent), refused_content: true, ..Self::of(DescribeFailure::InvalidAnswer, message) }
     }
 
     /// The limit was reached while the model still thought.
@@ -146,7 +149,9 @@ fn meaning(api: &str, status: u16, said: &Said, scrub: &Scrub) -> Fault {
     match status {
         400..=403 | 422 | 429 if said.is_spent() => told(Quota, "the account's money or quota is spent"),
         402 => told(Quota, "the account's money or quota is spent"),
-        400 | 403 | 422 | 451 if said.is_content() => told(InvalidAnswer, "the provider refuses the content"),
+        400 | 403 | 422 | 451 if said.is_content() => {
+            Fault { refused_content: true, ..told(InvalidAnswer, "the provider refuses the content") }
+        }
         // A project that may not use the model.
         403 if said.is_model_code() => told(ModelNotFound, "there is no such model"),
         401 | 403 => unauthorized(),

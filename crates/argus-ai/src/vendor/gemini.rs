@@ -41,7 +41,7 @@ pub(super) struct Gemini {
 
 impl Gemini {
     pub(super) fn new(model: String, transport: Transport) -> Self {
-        Self { model, transport, ways: Ways::new(Has { other_limit: false, less_thinking: true }) }
+        Self { model, transport, ways: Ways::new(Has { other_limit: false, less_thinking: true, offer: false }) }
     }
 
     fn chosen(question: &Question, way: Dialect) -> Map<String, Value> {
@@ -194,7 +194,7 @@ impl Vendor for Gemini {
 
     async fn ask(&self, question: &Question, reach: Reach, within: Duration) -> Asked {
         let way = self.ways.now();
-        let body = body::json(&Body::new(question, &Self::chosen(question, way)));
+        let body = body::whole(question, &Body::new(question, &Self::chosen(question, way)));
         let request = post(self.address(), body);
         let (asked, fault) = self.transport.ask(API, request, (reach, within), |json| self.read(json)).await;
         self.ways.learn(question, way, asked, fault)

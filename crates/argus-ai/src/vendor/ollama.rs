@@ -10,6 +10,7 @@ use argus_core::describe::DescribeError;
 use argus_core::provider::ProviderKind;
 use async_trait::async_trait;
 use reqwest::{Method, Request};
+use bytes::Bytes;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use url::Url;
@@ -50,7 +51,7 @@ impl Ollama {
         question.parameters.clone().unwrap_or_else(|| parameters(way, question))
     }
 
-    fn post(&self, path: &str, body: Vec<u8>) -> Request {
+    fn post(&self, path: &str, body: Bytes) -> Request {
         post(self.transport.at("", &["api", path]), body)
     }
 }
@@ -70,7 +71,7 @@ fn parameters(way: Dialect, question: &Question) -> Map<String, Value> {
     match way.format {
         Format::Schema => map.insert("format".into(), plain(&question.schema)),
         Format::Object => map.insert("format".into(), json!("json")),
-        Format::Prompt => None,
+        Format::Offer | Format::Prompt => None,
     };
     map
 }
@@ -157,7 +158,8 @@ impl Vendor for Ollama {
 
     async fn ask(&self, question: &Question, reach: Reach, within: Duration) -> Asked {
         let way = self.ways.now();
-        let request = self.post("chat", body::json(&Body::new(&self.model, question, &Self::chosen(question, way))));
+        let body = body::whole(question, &Body::new(&self.model, question, &Self::chosen(question, way)));
+        let request = self.post("chat", body);
         let (asked, fault) = self.transport.ask(API, request, (reach, within), read).await;
         self.ways.learn(question, way, asked, fault)
     }
@@ -170,7 +172,7 @@ impl Vendor for Ollama {
     }
 
     async fn doubt(&self, reach: Reach, within: Duration) -> Option<String> {
-        let request = self.post("show", body::json(&json!({ "model": self.model })));
+        let request = self.post("show", body::json(&json!({ "model": self.model })).into());
         let shown = self.transport.fetch(API, request, reach, within).await.ok()?;
         // Servers before 0.6.4 do not say what a model can do.
         let can = shown.get("capabilities")?.as_array()?;

@@ -22,6 +22,7 @@ use async_openai::Client;
 use async_openai::config::OpenAIConfig;
 use async_openai::error::OpenAIError;
 use async_trait::async_trait;
+use bytes::Bytes;
 use reqwest::{Method, Request};
 use serde_json::{Map, Value};
 use url::Url;
@@ -50,7 +51,7 @@ impl OpenAi {
             kind,
             model,
             transport: Arc::new(transport),
-            ways: Ways::new(Has { other_limit: true, less_thinking: true }),
+            ways: Ways::new(Has { other_limit: true, less_thinking: true, offer: false }),
         }
     }
 
@@ -60,15 +61,15 @@ impl OpenAi {
 
     /// The request through async-openai. Its every field is set, because those left out would come from the environment,
     /// which must not decide what is sent where; the key is not among them: the transport sets the header.
-    async fn exchange(&self, body: &wire::Body<'_>, reach: Reach, meter: Meter) -> Result<Reply, Fault> {
+    async fn exchange(&self, body: Bytes, reach: Reach, meter: Meter) -> Result<Reply, Fault> {
         let config = OpenAIConfig::new()
             .with_api_base(self.transport.base().as_str().trim_end_matches('/'))
             .with_api_key("")
             .with_org_id("")
             .with_project_id("");
-        let service = Service::new(Arc::clone(&self.transport), reach, meter);
+        let service = Service::new(Arc::clone(&self.transport), reach, meter, body);
         let client = Client::build(self.transport.client(reach).clone(), config).with_http_service(service.clone());
-        let sent: Result<Value, OpenAIError> = client.chat().create_byot(body).await;
+        let sent: Result<Value, OpenAIError> = client.chat().create_byot(Map::new()).await;
         if let Some(reply) = service.reply() {
             return Ok(reply);
         }
@@ -142,8 +143,8 @@ impl Vendor for OpenAi {
     async fn ask(&self, question: &Question, reach: Reach, within: Duration) -> Asked {
         let way = self.ways.now();
         let parameters = self.chosen(question, way);
-        let body = wire::Body::new(&self.model, question, &parameters);
-        let exchange = |meter| self.exchange(&body, reach, meter);
+        let body = body::whole(question, &wire::Body::new(&self.model, question, &parameters));
+        let exchange = |meter| self.exchange(body, reach, meter);
         let (asked, fault) = self.transport.ask_by(API, within, exchange, |json| self.read(json)).await;
         self.ways.learn(question, way, asked, fault)
     }

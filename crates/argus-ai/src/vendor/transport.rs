@@ -1,10 +1,11 @@
 //! One HTTP exchange: no second try, no redirect, no proxy, an answer that is bounded in bytes and in time.
 
 mod client;
+mod counted;
 
 use std::error::Error as _;
 use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use argus_core::Invalid;
@@ -16,6 +17,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 use url::Url;
 
+use self::counted::Counted;
 use super::endpoint::Endpoint;
 use super::fault::{self, Fault};
 use super::reach::{self, Lookup, Reach, System};
@@ -63,7 +65,15 @@ pub(super) struct Reply {
 #[derive(Clone, Debug)]
 pub(super) struct Meter {
     started: Instant,
-    seen: Arc<Mutex<(Option<Duration>, u64)>>,
+    seen: Arc<Mutex<Seen>>,
+}
+
+/// What was seen of an exchange so far.
+#[derive(Clone, Copy, Debug, Default)]
+struct Seen {
+    sent: u64,
+    first_byte: Option<Duration>,
+    received: u64,
 }
 
 impl Meter {
@@ -72,15 +82,24 @@ impl Meter {
     }
 
     fn first_byte(&self) {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).0 = Some(self.started.elapsed());
+        self.lock().first_byte = Some(self.started.elapsed());
     }
 
     fn received(&self, bytes: usize) {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).1 += bytes as u64;
+        self.lock().received += bytes as u64;
     }
 
-    fn seen(&self) -> (Option<Duration>, u64) {
-        *self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    fn sent(&self, bytes: usize) {
+        self.lock().sent += bytes as u64;
+    }
+
+    fn seen(&self) -> Seen {
+        *self.lock()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Seen> {
+        // Nothing panics while it is held; and it is whole after every line that changes it.
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -141,6 +160,9 @@ impl Transport {
         request.headers_mut().remove(AUTHORIZATION);
         if let Some((name, key)) = &self.auth {
             request.headers_mut().insert(name.clone(), key.clone());
+        }
+        if let Some(body) = request.body_mut().take() {
+            *request.body_mut() = Some(reqwest::Body::wrap(Counted::new(body, meter.clone())));
         }
         let response = self.client(reach).execute(request).await.map_err(|e| self.unreached(&e))?;
         meter.first_byte();
@@ -205,10 +227,20 @@ impl Transport {
         };
         let hidden = matches!(&result, Err(f) if f.error.kind == DescribeFailure::Unauthorized);
         let raw = body.filter(|_| !hidden).map(|b| stored(&self.scrub.clean(&String::from_utf8_lossy(&b)), MAX_RAW));
-        let (first_byte, bytes_received) = meter.seen();
+        let Seen { sent, first_byte, received } = meter.seen();
         let maybe_charged = result.as_ref().is_err_and(|fault| fault.maybe_charged);
-        let asked =
-            |result, spent| Asked { result, spent, maybe_charged, raw, bytes_received, first_byte, ask_again: false };
+        let refused = result.as_ref().is_err_and(|fault| fault.refused_content);
+        let asked = |result, spent| Asked {
+            result,
+            spent,
+            bytes_sent: Some(sent),
+            refused,
+            maybe_charged,
+            raw,
+            bytes_received: received,
+            first_byte,
+            ask_again: false,
+        };
         match result {
             Ok(answer) => {
                 let text = self.scrub.clean(&answer.text);
@@ -281,7 +313,7 @@ impl std::fmt::Debug for Transport {
 }
 
 /// A request with a JSON body.
-pub(super) fn post(url: Url, body: Vec<u8>) -> Request {
+pub(super) fn post(url: Url, body: Bytes) -> Request {
     let mut request = Request::new(reqwest::Method::POST, url);
     request.headers_mut().insert(reqwest::header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     *request.body_mut() = Some(body.into());

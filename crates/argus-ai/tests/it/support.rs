@@ -96,6 +96,7 @@ pub(crate) fn request(pictures: u8) -> DescribeRequest {
             last_center: None,
             confidence: 70,
         },
+        picture: None,
         instruction: None,
         usual: Some("About 3 events at this hour on usual days.".into()),
         language: "en".into(),

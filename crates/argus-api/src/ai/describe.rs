@@ -136,10 +136,12 @@ pub(crate) async fn describe(
     req: HttpRequest,
     body: Body,
 ) -> Result<Json<DescriptionView>, ApiError> {
+    let asked = Query::parse(req.query_string());
+    let (body, _room) = body.large(LIMIT, &shared.uploads).await?;
+    // Only now: who sends slowly keeps nobody from being described.
     let turn = tokio::time::timeout(TURN, shared.pictures.acquire()).await;
     let Ok(Ok(_permit)) = turn else { return Err(ApiError::Busy("too many pictures are being described")) };
-    let asked = Query::parse(req.query_string());
-    let question = match (question(body.large(LIMIT).await?).await, asked?.done()) {
+    let question = match (question(body).await, asked?.done()) {
         (Ok(question), Ok(())) => question,
         (Err(ApiError::Invalid(mut faults)), asked) => {
             faults.0.extend(asked.err().unwrap_or_default().0);

@@ -11,7 +11,7 @@ use futures_util::stream;
 use serde_json::Value as Json;
 use utoipa::ToSchema;
 
-use super::picture;
+use super::{picture, shallow};
 use crate::body::{Decoded, Faulty, Large, Patch, decode};
 use crate::error::ApiError;
 
@@ -68,7 +68,7 @@ pub(crate) struct DescribeForm {
 /// `Malformed`, `Oversized`, `Unsupported`, `Invalid` with every fault.
 pub(super) async fn question(body: Large) -> Result<PictureQuestion, ApiError> {
     let (image, decoded) = match body {
-        Large::Json(body) => of_json(body)?,
+        Large::Json(body) => of_json(shallow::parse(&body)?)?,
         Large::Form(bytes, kind) => of_form(bytes, kind).await?,
     };
     let mut faults = match image.as_ref().map(|image| picture::check(image)) {

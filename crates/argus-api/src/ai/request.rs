@@ -269,18 +269,16 @@ fn needs(config: &ProviderConfig, rules: &Rules<'_>) -> Faults {
     faults
 }
 
-/// What cannot be changed of the built-in provider.
+/// What cannot be changed of the built-in provider: who reaches nobody has no address and no key. Time, length and prices
+/// can be (contract 11.1), to no effect.
 fn fixed(before: &ProviderConfig, after: &ProviderConfig) -> Faults {
     let mut faults = Faults::default();
     for (field, same) in [
         ("model", before.model == after.model),
         ("base_url", before.base_url == after.base_url),
         ("api_key", before.api_key == after.api_key),
-        ("timeout_s", before.timeout_s == after.timeout_s),
-        ("max_output_tokens", before.max_output_tokens == after.max_output_tokens),
         ("max_concurrent", before.max_concurrent == after.max_concurrent),
         ("requests_per_minute", before.requests_per_minute == after.requests_per_minute),
-        ("prices", before.prices == after.prices),
     ] {
         if !same {
             faults.add(field, "is fixed for the built-in provider");

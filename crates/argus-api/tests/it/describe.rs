@@ -12,7 +12,10 @@ use image::{ImageFormat, RgbImage};
 use reqwest::Method;
 use serde_json::json;
 
-use crate::support::{Answer, Server, send};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+
+use crate::support::{Answer, Server, send, until};
 
 const PATH: &str = "/ai/describe";
 const MIB: usize = 1024 * 1024;
@@ -234,4 +237,57 @@ async fn failures_have_their_status() {
         next(&server, Ok(DescribeOutcome { result: Err(error), ..ok() }));
         assert_eq!(server.post(PATH, image.clone()).await.expect(status)["detail"], "It failed");
     }
+}
+
+/// A request that says that a body of this size follows, and sends the beginning of it.
+async fn begun(server: &Server, length: usize, sent: usize) -> TcpStream {
+    let mut socket = TcpStream::connect(("127.0.0.1", server.port)).await.unwrap();
+    let head = format!(
+        "POST /api/v1/ai/describe HTTP/1.1\r\nHost: argus\r\nX-API-Key: {}\r\nContent-Type: application/json\r\n\
+         Content-Length: {length}\r\n\r\n",
+        server.admin
+    );
+    socket.write_all(head.as_bytes()).await.unwrap();
+    socket.write_all(&vec![b' '; sent]).await.unwrap();
+    socket
+}
+
+#[tokio::test]
+async fn who_sends_slowly_keeps_nobody_waiting() {
+    let server = Server::start().await;
+    let mut slow = Vec::new();
+    // More than may be described at once.
+    for _ in 0..8 {
+        slow.push(begun(&server, 1000, 10).await);
+    }
+    next(&server, Ok(ok()));
+    let asked = base64(&server, &picture(ImageFormat::Jpeg));
+    let answer = tokio::time::timeout(std::time::Duration::from_secs(10), asked).await.expect("it is not waited for them");
+    answer.expect(200);
+}
+
+#[tokio::test]
+async fn bodies_that_are_being_sent_have_a_bound_together() {
+    let server = Server::start().await;
+    let mut large = Vec::new();
+    for _ in 0..4 {
+        large.push(begun(&server, 32 * MIB, 32 * MIB - 1).await);
+    }
+    let full = async || base64(&server, &picture(ImageFormat::Jpeg)).await.status == 503;
+    // Until all that was sent has arrived there is room, and the picture is described.
+    server.ai.outcomes.lock().unwrap().extend((0..10_000).map(|_| Ok(ok())));
+    until("no room is left", full).await;
+    drop(large);
+    let free = async || base64(&server, &picture(ImageFormat::Jpeg)).await.status == 200;
+    until("there is room again", free).await;
+}
+
+#[tokio::test]
+async fn a_body_of_numbers_is_told_to_be_wrong() {
+    let server = Server::start().await;
+    let numbers = format!("[{}0]", "0,".repeat(12 * MIB));
+    let answer = raw(&server, "application/json", numbers.clone().into_bytes()).await;
+    assert_eq!(answer.faults(), [""]);
+    let inside = format!("{{\"image\": {numbers}, \"x\": {{\"y\": [1]}}}}");
+    assert_eq!(raw(&server, "application/json", inside.into_bytes()).await.faults(), ["image", "x"]);
 }

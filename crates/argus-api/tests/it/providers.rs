@@ -55,9 +55,14 @@ async fn a_new_installation_has_the_built_in_one() {
     let changed = json!({"enabled": false, "priority": 1, "name": "rules", "model": builtin["model"]});
     let after = server.put(&path(builtin), changed).await.expect(200);
     assert_eq!((&after["enabled"], &after["priority"], &after["name"]), (&json!(false), &json!(1), &json!("rules")));
+    // They have no effect, and can be changed all the same.
+    let changed = json!({"timeout_s": 5, "max_output_tokens": 16, "prices": {"input_per_million": 1, "output_per_million": 2}});
+    let after = server.put(&path(builtin), changed.clone()).await.expect(200);
+    assert_eq!((&after["timeout_s"], &after["max_output_tokens"]), (&json!(5), &json!(16)));
+    assert_eq!(after["prices"], changed["prices"]);
     let refused = json!({
-        "model": "x", "timeout_s": 5, "max_output_tokens": 16, "base_url": "http://x", "api_key": "k",
-        "max_concurrent": 1, "requests_per_minute": 1, "prices": {"input_per_million": 1}, "kind": "openai",
+        "model": "x", "base_url": "http://x", "api_key": "k",
+        "max_concurrent": 1, "requests_per_minute": 1, "kind": "openai",
     });
     let faults = server.put(&path(builtin), refused.clone()).await.faults();
     let mut all: Vec<String> = refused.as_object().unwrap().keys().cloned().collect();

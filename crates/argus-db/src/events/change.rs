@@ -10,7 +10,7 @@ use argus_core::{Invalid, Timestamp};
 use super::row::{ClipState, EventRow, FrameRow, FramesState, frame_row, motion_json};
 use crate::error::DbError;
 use crate::search::search_text;
-use crate::value::{check_number, check_text, fit, from_json, json, parse, without_nul};
+use crate::value::{check_number, check_text, fit, from_json, json, without_nul};
 
 /// A picture that was chosen for the describer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -125,10 +125,30 @@ pub enum EventChange {
 }
 
 impl EventChange {
+    /// The same with what the description cost.
+    pub(crate) fn costs(self, cost: Option<f64>) -> Self {
+        match self {
+            Self::Described(description) => Self::Described(EventDescription { cost, ..description }),
+            Self::Reanalysed(description) => Self::Reanalysed(EventDescription { cost, ..description }),
+            other => other,
+        }
+    }
+
     /// Whether the rows of pictures may change with it.
     pub(super) fn touches_frames(&self) -> bool {
         matches!(self, Self::Frames(_) | Self::Found(_))
     }
+}
+
+/// Objects that are known, and more of them, without repeats.
+fn joined(known: &str, more: &[ObjectKind]) -> Result<String, DbError> {
+    let mut all: Vec<ObjectKind> = from_json(super::WHAT, known)?;
+    for object in more {
+        if !all.contains(object) {
+            all.push(*object);
+        }
+    }
+    json("objects_detected", &all)
 }
 
 impl EventRow {
@@ -142,7 +162,8 @@ impl EventRow {
             EventChange::Refined { detection_type, kind, objects, confidence, sentence } => {
                 self.detection_type = detection_type.to_string();
                 self.smart_detection_type = kind.map(without_nul);
-                self.objects = self.with_objects(&objects)?;
+                self.objects = joined(&self.objects, &objects)?;
+                self.detected = joined(&self.detected, &objects)?;
                 self.confidence = confidence.into();
                 self.is_doorbell_ring = detection_type == DetectionType::Ring;
                 if self.description_status != DescriptionStatus::Described.as_str() {
@@ -192,7 +213,10 @@ impl EventRow {
             }
             EventChange::Described(description) => self.described(description, now)?,
             EventChange::Reanalysed(description) => {
-                self.forget_objects()?;
+                if self.protect_event_id.is_some() {
+                    // What an earlier description added goes with it.
+                    self.objects = self.detected.clone();
+                }
                 self.described(description, now)?;
                 self.reanalysis_count = self.reanalysis_count.saturating_add(1);
                 self.reanalyzed_us = Some(now.as_micros());
@@ -226,26 +250,6 @@ impl EventRow {
         Ok(())
     }
 
-    /// These objects and those that are known, without repeats.
-    fn with_objects(&self, more: &[ObjectKind]) -> Result<String, DbError> {
-        let mut all: Vec<ObjectKind> = from_json(super::WHAT, &self.objects)?;
-        for object in more {
-            if !all.contains(object) {
-                all.push(*object);
-            }
-        }
-        json("objects_detected", &all)
-    }
-
-    /// Leaves of a controller's event the object that the detection is about: what an earlier description added goes with it.
-    fn forget_objects(&mut self) -> Result<(), DbError> {
-        if self.protect_event_id.is_some() {
-            let kind: DetectionType = parse("detection_type", &self.detection_type)?;
-            self.objects = json("objects_detected", &kind.object().into_iter().collect::<Vec<_>>())?;
-        }
-        Ok(())
-    }
-
     fn described(&mut self, d: EventDescription, now: Timestamp) -> Result<(), DbError> {
         if d.description.is_empty() {
             return Err(Invalid::new("description", "must not be empty").into());
@@ -258,7 +262,7 @@ impl EventRow {
         self.search_text = search_text(&self.description);
         // What the controller saw stays, whatever the describer made of the pictures.
         self.objects = match self.protect_event_id {
-            Some(_) => self.with_objects(&d.objects)?,
+            Some(_) => joined(&self.objects, &d.objects)?,
             None => json("objects_detected", &d.objects)?,
         };
         self.description_status = DescriptionStatus::Described.to_string();

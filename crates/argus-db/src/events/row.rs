@@ -131,6 +131,8 @@ pub(crate) struct EventRow {
     pub(crate) frames_state: String,
     pub(crate) thumb_bytes: Option<i64>,
     pub(crate) media_bytes: i64,
+    /// What the controller saw.
+    pub(crate) detected: String,
 }
 
 #[derive(Queryable, Insertable)]
@@ -190,6 +192,7 @@ impl EventRow {
             protect.kind.as_ref().map_or(Ok(()), |kind| check_text("smart_detection_type", kind))?;
         }
         let zones = json("zones", &new.zones)?;
+        let detected = protect.map_or_else(|| Ok("[]".to_owned()), |p| json("objects_detected", &p.objects))?;
         for zone in &new.zones {
             check_text("zones", &zone.name)?;
             check_text("zones", &zone.id)?;
@@ -206,7 +209,7 @@ impl EventRow {
             described_us: None,
             source_type: new.source_type.to_string(),
             detection_type: new.detection_type.to_string(),
-            objects: protect.map_or_else(|| Ok("[]".to_owned()), |p| json("objects_detected", &p.objects))?,
+            objects: detected.clone(),
             search_text: search_text(&new.description),
             description: new.description.clone(),
             description_status: DescriptionStatus::Pending.to_string(),
@@ -239,6 +242,7 @@ impl EventRow {
             frames_state: FramesState::Pending.as_str().to_owned(),
             thumb_bytes: None,
             media_bytes: 0,
+            detected,
         })
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use argus_core::call::{CallPurpose, CallTimes, PlannedCall, SentFrame, SettledCall};
 use argus_core::camera::AnalysisMode;
-use argus_core::describe::{Analysis, AnalysisStatus, DescribeError, DescribeFailure, Description};
+use argus_core::describe::{Analysis, AnalysisStatus, AnalysisTrigger, DescribeError, DescribeFailure, Description};
 use argus_core::event::{ObjectKind, StatusReason};
 use argus_core::journal::DeleteReason;
 use argus_core::provider::ProviderKind;
@@ -56,6 +56,8 @@ pub(super) fn call(when: Timestamp, estimate: Option<f64>) -> NewCall {
 
 pub(super) fn says(cost: Option<f64>) -> SettledCall {
     SettledCall {
+            bytes_sent: None,
+            is_refusal: false,
         result: Ok(Description {
             text: "A person.".into(),
             confidence: Some(80),
@@ -132,6 +134,63 @@ on_both! {
         t.db.ai_call_settle(new.id, fails(), rules(None, None), at(4)).await.unwrap();
         let done = t.db.ai_call_get(new.id).await.unwrap().unwrap();
         assert_eq!((done.error_kind, done.error.as_deref(), done.cost), (Some(DescribeFailure::Quota), Some("no money"), None));
+    }
+
+    async fn what_is_known_of_the_bytes_that_were_sent_takes_the_place_of_what_was_planned(t) {
+        for (known, expected) in [(None, 54_321), (Some(0), 0), (Some(7), 7)] {
+            let new = call(at(3), None);
+            t.db.ai_call_book(new.clone(), rules(None, None)).await.unwrap().unwrap();
+            let settled = SettledCall { bytes_sent: known, ..fails() };
+            t.db.ai_call_settle(new.id, settled, rules(None, None), at(4)).await.unwrap();
+            assert_eq!(t.db.ai_call_get(new.id).await.unwrap().unwrap().bytes_sent, expected);
+        }
+        let listed = t.db.ai_egress(at(0), at(900), 1, 10).await.unwrap().items;
+        assert_eq!(listed.iter().map(|call| call.bytes_sent).sum::<u64>(), 54_328);
+    }
+
+    async fn who_refused_an_events_pictures_is_known(t) {
+        let (c, e) = event_of(&t).await;
+        let (new, _) = of_event(&t, c, e).await;
+        let refusal = || SettledCall { is_refusal: true, ..fails() };
+        assert_eq!(t.db.ai_refusals(e).await.unwrap(), []);
+        t.db.ai_call_settle(new.id, refusal(), rules(None, None), at(4)).await.unwrap();
+        let (other, _) = of_event(&t, c, e).await;
+        t.db.ai_call_settle(other.id, fails(), rules(None, None), at(5)).await.unwrap();
+        let known = [(new.planned.provider_id.unwrap(), "tiny-1".to_owned())];
+        assert_eq!(t.db.ai_refusals(e).await.unwrap(), known);
+        // What somebody asked for is not the event's own description.
+        let asked = Analysis { trigger: AnalysisTrigger::Reanalyse, ..running(e, at(6)) };
+        t.db.analysis_start(asked.clone()).await.unwrap();
+        let third = NewCall { analysis_id: Some(asked.id), event_id: Some(e), ..call(at(7), None) };
+        t.db.ai_call_book(third.clone(), rules(None, None)).await.unwrap().unwrap();
+        t.db.ai_call_settle(third.id, refusal(), rules(None, None), at(8)).await.unwrap();
+        assert_eq!(t.db.ai_refusals(e).await.unwrap(), known);
+    }
+
+    async fn an_analysis_costs_what_all_its_calls_cost(t) {
+        let (c, e) = event_of(&t).await;
+        t.db.job_ready(e, None, at(1)).await.unwrap();
+        let lease = t.db.job_lease(at(1), Duration::from_secs(60), 1, crate::JobOrder::Oldest).await.unwrap()[0].lease();
+        let (first, receipt) = of_event(&t, c, e).await;
+        t.db.ai_call_settle(first.id, SettledCall { cost: Some(0.125), ..fails() }, rules(None, None), at(4)).await.unwrap();
+        // A second was answered, a third is settled by nobody, a fourth has no known price.
+        for (seconds, cost) in [(5, Some(Some(0.25))), (6, None), (7, Some(None))] {
+            let new = NewCall { id: CallId::new(at(seconds)), at: at(seconds), ..first.clone() };
+            t.db.ai_call_book(new.clone(), rules(None, None)).await.unwrap().unwrap();
+            if let Some(cost) = cost {
+                t.db.ai_call_settle(new.id, says(cost), rules(None, None), at(seconds)).await.unwrap();
+            }
+        }
+        let words = crate::tests::events::words("A person.");
+        let done = Analysis { status: AnalysisStatus::Succeeded, cost: Some(0.25), cost_estimated: false, ..receipt.clone() };
+        let change = vec![crate::EventChange::Described(words)];
+        let event = t.db.analysis_finish_and_describe(done, change, lease, at(8)).await.unwrap().unwrap();
+        let shown = t.db.analysis_get(receipt.id).await.unwrap().unwrap();
+        let sum: f64 = shown.calls.iter().filter_map(|call| call.cost).sum();
+        assert_eq!((shown.calls.len(), sum), (4, 0.125 + 0.25 + 0.5));
+        assert_eq!((event.ai_cost, shown.cost, shown.cost_estimated), (Some(sum), Some(sum), true));
+        let usage = t.db.ai_usage(at(0), at(900), argus_core::usage::UsageGroupBy::None, "UTC".into()).await.unwrap();
+        assert_eq!(usage.sums.total_cost, sum);
     }
 
     async fn what_is_reserved_is_not_given_twice(t) {
@@ -329,8 +388,8 @@ on_both! {
 /// One thing that happens in a simulated month.
 #[derive(Clone, Debug)]
 enum Happens {
-    /// A call with this estimate, of which so much is charged; or none of it, when a crash comes.
-    Call { estimate_cents: u16, charged_percent: u8 },
+    /// Calls at the same moment, each with its estimate and how much of it is charged.
+    Calls(Vec<(u16, u8)>),
     /// The server is killed: whatever is open stays open until the next start.
     Crash,
     /// Time passes, in hours.
@@ -339,32 +398,73 @@ enum Happens {
 
 fn happens() -> impl Strategy<Value = Happens> {
     prop_oneof![
-        6 => (0_u16..60, 0_u8..=100).prop_map(|(estimate_cents, charged_percent)| Happens::Call { estimate_cents, charged_percent }),
+        6 => proptest::collection::vec((0_u16..60, 0_u8..=100), 1..6).prop_map(Happens::Calls),
         1 => Just(Happens::Crash),
         3 => (0_u8..30).prop_map(Happens::Later),
     ]
 }
 
+/// Steps, what a day and a month may cost in cents, and where the days begin.
+type Month = (Vec<Happens>, u16, u16, &'static str);
+
+fn months() -> impl Strategy<Value = Month> {
+    (
+        proptest::collection::vec(happens(), 1..40),
+        0_u16..150,
+        0_u16..400,
+        prop_oneof![Just("UTC"), Just("Europe/Berlin"), Just("Asia/Kathmandu"), Just("America/Los_Angeles")],
+    )
+}
+
+fn usd(cents: u16) -> f64 {
+    f64::from(cents) / 100.0
+}
+
+/// Books calls by tasks of their own, all at once; gives those that may go out, with what they will cost.
+async fn book_at_once(db: &Database, now: Timestamp, calls: &[(u16, u8)], rules: &BudgetRules) -> Vec<(CallId, f64)> {
+    let tasks: Vec<_> = calls
+        .iter()
+        .map(|(cents, charged)| {
+            let (db, rules, new) = (db.clone(), rules.clone(), call(now, Some(usd(*cents))));
+            let cost = usd(*cents) * f64::from(*charged) / 100.0;
+            tokio::spawn(async move { db.ai_call_book(new, rules).await.unwrap().ok().map(|id| (id, cost)) })
+        })
+        .collect();
+    let mut booked = Vec::new();
+    for task in tasks {
+        booked.extend(task.await.unwrap());
+    }
+    booked
+}
+
 /// A month in which everything may happen: no day and no month is ever overspent, and the sums agree with the calls.
-async fn month(steps: Vec<Happens>, daily_cents: u16, monthly_cents: u16, zone: &str) {
-    let t = TestDb::sqlite().await;
-    let usd = |cents: u16| f64::from(cents) / 100.0;
+async fn month(t: TestDb, (steps, daily_cents, monthly_cents, zone): Month) {
     let limits = Budgets { daily_usd: Some(usd(daily_cents)), monthly_usd: Some(usd(monthly_cents)) };
     let rules = BudgetRules { limits, timezone: zone.into() };
+    // The other process of the same database, which books and settles as well.
+    let other = t.again().await;
     let mut now: Timestamp = "2025-12-01T00:00:00Z".parse().unwrap();
-    let mut open = Vec::new();
+    let mut open: Vec<(CallId, f64)> = Vec::new();
     let mut spans = Vec::new();
     for step in steps {
         match step {
-            Happens::Call { estimate_cents, charged_percent } => {
-                let new = call(now, Some(usd(estimate_cents)));
-                if t.db.ai_call_book(new.clone(), rules.clone()).await.unwrap().is_ok() {
-                    open.push((new.id, usd(estimate_cents) * f64::from(charged_percent) / 100.0));
+            Happens::Calls(calls) => {
+                let (one, rest) = calls.split_at(calls.len() / 2);
+                let here = book_at_once(&t.db, now, one, &rules);
+                let (mut here, there) = tokio::join!(here, book_at_once(&other, now, rest, &rules));
+                open.append(&mut here);
+                open.extend(there);
+                // Answers come later, and not in order; several at once.
+                let mut settled = Vec::new();
+                while open.len() > 3 {
+                    let (id, cost) = open.swap_remove(open.len() / 2);
+                    let (db, rules) = (if settled.len() % 2 == 0 { t.db.clone() } else { other.clone() }, rules.clone());
+                    settled.push(tokio::spawn(async move {
+                        db.ai_call_settle(id, says(Some(cost)), rules, now).await.unwrap();
+                    }));
                 }
-                // Answers come later, and not in order.
-                if open.len() > 3 {
-                    let (id, cost) = open.swap_remove(usize::from(charged_percent) % open.len());
-                    t.db.ai_call_settle(id, says(Some(cost)), rules.clone(), now).await.unwrap();
+                for task in settled {
+                    task.await.unwrap();
                 }
             }
             Happens::Crash => {
@@ -387,17 +487,34 @@ async fn month(steps: Vec<Happens>, daily_cents: u16, monthly_cents: u16, zone: 
     assert!((sums.await.unwrap().sums.total_cost - spent).abs() < 1e-6);
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+mod a_month_with_a_budget_is_never_overspent {
+    use super::*;
 
-    #[test]
-    fn a_month_with_a_budget_is_never_overspent(
-        steps in proptest::collection::vec(happens(), 1..60),
-        daily in 0_u16..150,
-        monthly in 0_u16..400,
-        zone in prop_oneof![Just("UTC"), Just("Europe/Berlin"), Just("Asia/Kathmandu"), Just("America/Los_Angeles")],
-    ) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(month(steps, daily, monthly, zone));
+    fn runtime() -> tokio::runtime::Runtime {
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+        #[test]
+        fn sqlite(case in months()) {
+            runtime().block_on(async { month(TestDb::sqlite().await, case).await });
+        }
+    }
+
+    #[cfg(feature = "postgres")]
+    proptest! {
+        // Each case makes a database of its own.
+        #![proptest_config(ProptestConfig { cases: 8, ..ProptestConfig::default() })]
+
+        #[test]
+        fn postgres(case in months()) {
+            runtime().block_on(async {
+                if let Some(t) = TestDb::postgres().await {
+                    month(t, case).await;
+                }
+            });
+        }
     }
 }

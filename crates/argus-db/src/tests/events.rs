@@ -3,7 +3,8 @@
 use argus_core::EventId;
 use argus_core::camera::AnalysisMode;
 use argus_core::event::{
-    DescriptionStatus, DetectionType, Event, EventDescription, EventMotion, ObjectKind, StatusReason,
+    DescriptionStatus, DetectionType, Event, EventDescription, EventMotion, NewEvent, ObjectKind, ProtectDetection,
+    StatusReason,
 };
 use argus_core::journal::{DeleteReason, MessageType};
 
@@ -11,7 +12,7 @@ use super::list::rows;
 use super::{TestDb, at, camera, new_event, on_both, open_event};
 use crate::{ClipState, DbError, DescriptionPlan, EventChange, FramesState, NewFrame};
 
-pub(super) fn words(text: &str) -> EventDescription {
+pub(crate) fn words(text: &str) -> EventDescription {
     EventDescription {
         description: text.to_owned(),
         objects: vec![ObjectKind::Person, ObjectKind::Animal],
@@ -156,6 +157,28 @@ on_both! {
         assert!(matches!(t.db.event_change(e, vec![empty], at(6)).await, Err(DbError::Invalid(_))));
         let nan = EventDescription { cost: Some(f64::NAN), ..words("x") };
         assert!(t.db.event_change(e, vec![EventChange::Described(nan)], at(6)).await.is_err());
+    }
+
+    async fn what_the_controller_saw_stays_whatever_is_described(t) {
+        let c = t.db.camera_insert(camera("Door")).await.unwrap();
+        let protect = ProtectDetection { event_id: "p1".into(), kind: Some("person".into()), objects: vec![ObjectKind::Person] };
+        let new = NewEvent { protect: Some(protect), ..new_event(c.id, at(0)) };
+        t.db.event_open(new.clone(), at(0), DescriptionPlan::Job { priority: 0 }).await.unwrap();
+        let refined = EventChange::Refined {
+            detection_type: DetectionType::Person,
+            kind: Some("person".into()),
+            objects: vec![ObjectKind::Person, ObjectKind::Package],
+            confidence: 80,
+            sentence: "A person on Front door.".into(),
+        };
+        t.db.event_change(new.id, vec![refined], at(1)).await.unwrap();
+        let saw = |objects: &[ObjectKind]| EventDescription { objects: objects.to_vec(), ..words("Words.") };
+        let change = async |change| t.db.event_change(new.id, vec![change], at(2)).await.unwrap().objects_detected;
+        let first = change(EventChange::Described(saw(&[ObjectKind::Animal]))).await;
+        assert_eq!(first, [ObjectKind::Person, ObjectKind::Package, ObjectKind::Animal]);
+        let second = change(EventChange::Reanalysed(saw(&[ObjectKind::Vehicle]))).await;
+        assert_eq!(second, [ObjectKind::Person, ObjectKind::Package, ObjectKind::Vehicle]);
+        assert_eq!(change(EventChange::Reanalysed(saw(&[]))).await, [ObjectKind::Person, ObjectKind::Package]);
     }
 
     async fn numbers_that_are_none_are_refused(t) {

@@ -87,6 +87,30 @@ on_both! {
         assert_eq!(order, [new.id, all[0], all[1]]);
     }
 
+    async fn what_happens_now_does_not_wait_for_a_backlog_of_more_urgent_things(t) {
+        let c = t.db.camera_insert(camera("B")).await.unwrap().id;
+        let add = async |seconds, priority| {
+            let new = new_event(c, at(seconds));
+            t.db.event_open(new.clone(), at(seconds), DescriptionPlan::Job { priority }).await.unwrap();
+            t.db.job_ready(new.id, None, at(seconds)).await.unwrap();
+            new.id
+        };
+        let (ring, person) = (add(0, 40).await, add(1, 30).await);
+        let (motion, later_person) = (add(3600, 0).await, add(3601, 30).await);
+        let next = async |order| {
+            let job = t.db.job_lease(at(3610), MINUTE, 1, order).await.unwrap().remove(0);
+            (job.event_id, job.lease())
+        };
+        let (first, lease) = next(Newest).await;
+        assert_eq!(first, later_person, "of what is new the more urgent");
+        // One that was tried already waits as all others do.
+        t.db.job_retry(lease, at(3605)).await.unwrap();
+        assert_eq!(next(Oldest).await.0, ring);
+        assert_eq!(next(Newest).await.0, motion);
+        assert_eq!(next(Newest).await.0, later_person);
+        assert_eq!(next(Newest).await.0, person);
+    }
+
     async fn a_worker_whose_lease_ran_out_ends_nothing(t) {
         let (_, all) = queue(&t, 1).await;
         let late = t.db.job_lease(at(10), MINUTE, 1, Oldest).await.unwrap().remove(0);

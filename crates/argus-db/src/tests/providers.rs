@@ -43,6 +43,22 @@ on_both! {
         assert!(matches!(t.db.ai_provider_insert(second).await, Err(DbError::Conflict { .. })));
     }
 
+    async fn every_change_shows_in_the_stamps(t) {
+        let other = t.again().await;
+        let mut seen = vec![other.ai_provider_stamps().await.unwrap()];
+        let a = provider("A", 10);
+        t.db.ai_provider_insert(a.clone()).await.unwrap();
+        seen.push(other.ai_provider_stamps().await.unwrap());
+        let config = ProviderConfig { enabled: false, ..a.config.clone() };
+        t.db.ai_provider_edit(a.id, at(9), move |_| Ok::<_, ()>(config)).await.unwrap().unwrap();
+        seen.push(other.ai_provider_stamps().await.unwrap());
+        let mut different = seen.clone();
+        different.dedup();
+        assert_eq!(different.len(), 3, "{seen:?}");
+        assert!(t.db.ai_provider_delete(a.id).await.unwrap());
+        assert_eq!(other.ai_provider_stamps().await.unwrap(), seen[0]);
+    }
+
     async fn providers_are_kept_as_they_are_in_order_of_priority(t) {
         let (b, a) = (provider("B", 20), provider("A", 10));
         for one in [&b, &a] {

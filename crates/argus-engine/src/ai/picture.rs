@@ -4,7 +4,7 @@ use std::io::Cursor;
 use std::sync::Arc;
 
 use argus_core::Invalid;
-use argus_core::describe::DescribeFrame;
+use argus_core::describe::{DescribeFrame, PictureFacts};
 use argus_core::ports::ControlError;
 use bytes::Bytes;
 use image::codecs::jpeg::JpegEncoder;
@@ -23,6 +23,8 @@ const SIDE_PX: u32 = 65_500;
 const MEMORY: u64 = 400 << 20;
 /// Describers see no more than this; larger pictures are made smaller.
 const SENT_SIDE_PX: u32 = 2048;
+/// Points on a side by which the light of a picture is measured.
+const GRID: u32 = 32;
 /// Of the JPEG that is made of another format, or of a picture that was made smaller.
 const QUALITY: u8 = 90;
 
@@ -31,6 +33,7 @@ struct Prepared {
     jpeg: Bytes,
     width: u32,
     height: u32,
+    measured: PictureFacts,
 }
 
 fn bad(reason: impl Into<String>) -> ControlError {
@@ -64,9 +67,10 @@ fn prepare(file: Bytes) -> Result<Prepared, ControlError> {
     }
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     let mut picture = DynamicImage::from_decoder(decoder).map_err(unreadable)?;
+    let measured = measured(&picture, orientation);
     let large = width > SENT_SIDE_PX || height > SENT_SIDE_PX;
     if format == ImageFormat::Jpeg && !large && orientation == Orientation::NoTransforms {
-        return Ok(Prepared { jpeg: file, width, height });
+        return Ok(Prepared { jpeg: file, width, height, measured });
     }
     picture.apply_orientation(orientation);
     if large {
@@ -75,12 +79,23 @@ fn prepare(file: Bytes) -> Result<Prepared, ControlError> {
     let picture = picture.into_rgb8();
     let mut jpeg = Vec::new();
     JpegEncoder::new_with_quality(&mut jpeg, QUALITY).encode_image(&picture).map_err(unreadable)?;
-    Ok(Prepared { width: picture.width(), height: picture.height(), jpeg: jpeg.into() })
+    Ok(Prepared { width: picture.width(), height: picture.height(), jpeg: jpeg.into(), measured })
+}
+
+/// What every picture has: its size as it is looked at, and its light.
+fn measured(picture: &DynamicImage, orientation: Orientation) -> PictureFacts {
+    use Orientation::{Rotate90, Rotate90FlipH, Rotate270, Rotate270FlipH};
+    let lies = matches!(orientation, Rotate90 | Rotate270 | Rotate90FlipH | Rotate270FlipH);
+    let (width, height) = if lies { (picture.height(), picture.width()) } else { (picture.width(), picture.height()) };
+    let small = picture.thumbnail_exact(GRID, GRID).into_luma8();
+    let sum: u32 = small.pixels().map(|pixel| u32::from(pixel.0[0])).sum();
+    let mean = sum / (GRID * GRID);
+    PictureFacts { width, height, brightness: u8::try_from(mean).unwrap_or(u8::MAX) }
 }
 
 impl Engine {
     /// Makes of a file the one picture of a question.
-    pub(super) async fn picture(&self, file: Bytes) -> Result<DescribeFrame, ControlError> {
+    pub(super) async fn picture(&self, file: Bytes) -> Result<(DescribeFrame, PictureFacts), ControlError> {
         let stopping = |_closed| ControlError::Unavailable("the server is stopping".into());
         let turn = Arc::clone(&self.deps.decoding).acquire_owned().await.map_err(stopping)?;
         #[expect(clippy::disallowed_methods, reason = "decoding takes up to a second of computing")]
@@ -90,14 +105,15 @@ impl Engine {
             prepare(file)
         });
         let prepared = task.await.map_err(|_panicked| bad("cannot be decoded"))??;
-        Ok(DescribeFrame {
+        let frame = DescribeFrame {
             index: 0,
             offset_ms: 0,
             sha256: hex(&Sha256::digest(&prepared.jpeg)),
             width: prepared.width,
             height: prepared.height,
             jpeg: prepared.jpeg,
-        })
+        };
+        Ok((frame, prepared.measured))
     }
 }
 
@@ -113,6 +129,21 @@ mod tests {
         let mut bytes = Cursor::new(Vec::new());
         picture.write_to(&mut bytes, format).unwrap();
         bytes.into_inner().into()
+    }
+
+    #[test]
+    fn size_and_light_are_measured_as_the_picture_is_looked_at() {
+        let facts = |width, height, level| {
+            let picture = image::RgbImage::from_pixel(width, height, image::Rgb([level; 3]));
+            let mut bytes = Cursor::new(Vec::new());
+            DynamicImage::ImageRgb8(picture).write_to(&mut bytes, ImageFormat::Png).unwrap();
+            prepare(bytes.into_inner().into()).unwrap().measured
+        };
+        assert_eq!(facts(64, 36, 10), PictureFacts { width: 64, height: 36, brightness: 10 });
+        // As it was sent, however small it is made for the describers.
+        assert_eq!(facts(3000, 3, 250), PictureFacts { width: 3000, height: 3, brightness: 250 });
+        let picture = DynamicImage::ImageRgb8(image::RgbImage::new(64, 36));
+        assert_eq!(measured(&picture, Orientation::Rotate90).height, 64);
     }
 
     fn refusal(file: Bytes) -> String {

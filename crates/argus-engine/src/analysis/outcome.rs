@@ -24,13 +24,15 @@ pub(crate) struct Attempt<'a> {
     pub(crate) event: &'a Event,
     pub(crate) receipt: Analysis,
     pub(crate) steps: AnalysisSteps,
+    /// Nobody who may be asked describes these pictures, and that will not change by itself.
+    pub(crate) is_refused: bool,
 }
 
 impl<'a> Attempt<'a> {
     /// A try that was begun at a moment.
     pub(crate) fn new(job: &'a Job, event: &'a Event, begun: Timestamp, receipt: Analysis) -> Self {
         let queued_ms = u32::try_from(begun.since(job.due_at).as_millis()).unwrap_or(u32::MAX);
-        Self { job, event, receipt, steps: AnalysisSteps { queued_ms, ..AnalysisSteps::default() } }
+        Self { job, event, receipt, steps: AnalysisSteps { queued_ms, ..AnalysisSteps::default() }, is_refused: false }
     }
 
     /// The receipt of a try that ended without anybody being asked.
@@ -69,6 +71,7 @@ pub(crate) async fn resume(deps: &Deps, job: &Job, event: &Event, kept: KeptAnsw
         fallback_path,
         raw_answer: call.raw_answer,
         unpaid: None,
+        refused: false,
     };
     let mode = kept.receipt.analysis_mode;
     let mut attempt = Attempt::new(job, event, deps.clock.now(), kept.receipt);
@@ -116,13 +119,13 @@ pub(crate) async fn finish(
         steps: Some(attempt.steps),
         ..attempt.receipt
     };
-    let (job, event) = (attempt.job, attempt.event);
+    let (job, event, is_refused) = (attempt.job, attempt.event, attempt.is_refused);
     match outcome.result {
         Ok(words) => {
             let reason = fallback_reason(&receipt);
             described(deps, job, event, Answered { receipt, words, mode, frames, reason }).await
         }
-        Err(failure) => not_described(deps, job, event, receipt, failure).await,
+        Err(failure) => not_described(deps, job, event, receipt, (failure, is_refused)).await,
     }
 }
 
@@ -186,7 +189,7 @@ async fn not_described(
     job: &Job,
     event: &Event,
     receipt: Analysis,
-    failure: DescribeError,
+    (failure, is_refused): (DescribeError, bool),
 ) -> Result<(), EngineError> {
     let now = deps.clock.now();
     let receipt = Analysis { status: AnalysisStatus::Failed, error: Some(failure.to_string()), ..receipt };
@@ -208,7 +211,7 @@ async fn not_described(
         DescribeFailure::InvalidAnswer => StatusReason::InvalidAnswer,
         _ => StatusReason::ProvidersFailed,
     };
-    if over {
+    if over || is_refused {
         return undescribed(deps, job, event, DescriptionStatus::Failed, reason).await;
     }
     let say = job.attempts >= QUIET_ATTEMPTS && event.description_status == DescriptionStatus::Pending;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use argus_core::Clock;
+use argus_core::ports::Control as _;
 use argus_core::call::CallPurpose;
 use argus_core::describe::AnalysisStatus;
 use argus_core::event::{DescriptionStatus, StatusReason};
@@ -200,4 +201,58 @@ async fn a_deleted_event_leaves_only_its_account() {
     let (from, until) = (stage.clock.now().minus(DAY), stage.clock.now());
     let usage = stage.db.ai_usage(from, until, UsageGroupBy::None, "UTC".into()).await.unwrap();
     assert_eq!((usage.sums.total_calls, usage.sums.total_cost), (1, 0.25));
+}
+
+/// An event whose pictures everybody refuses to describe, from the first refusal on.
+async fn refused(stage: &Stage) -> argus_core::EventId {
+    *stage.script.provider_id.lock().unwrap() = Some(argus_core::ProviderId::new(stage.clock.now()));
+    let camera = stage.resting().await;
+    stage.script.answers(Answer::Refuses);
+    let id = stage.event(&camera, 1).await;
+    stage.calls(1).await;
+    stage.idle().await;
+    id
+}
+
+/// A day and more passes; gives how often anybody was asked by then.
+async fn calls_of_a_day(stage: &Stage) -> usize {
+    for _ in 0..26 {
+        stage.clock.advance(Duration::from_secs(3600));
+        stage.nudge().await;
+        stage.idle().await;
+    }
+    stage.script.calls()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_of_the_only_provider_is_paid_for_twice_and_no_more() {
+    let stage = Stage::start().await;
+    let id = refused(&stage).await;
+    assert_eq!(stage.get(id).await.description_status, DescriptionStatus::Pending);
+    stage.script.answers(Answer::Refuses);
+    stage.clock.advance(Duration::from_secs(11));
+    stage.nudge().await;
+    let event = stage.until(id, |e| e.description_status == DescriptionStatus::Failed).await;
+    assert_eq!(event.status_reason, Some(StatusReason::InvalidAnswer));
+    assert_eq!(calls_of_a_day(&stage).await, 2);
+    assert_eq!(spent(&stage).await, 0.0, "of the last day");
+    let receipts = stage.receipts(id).await;
+    assert_eq!(receipts.iter().map(|r| r.cost).collect::<Vec<_>>(), [Some(0.125), Some(0.125)]);
+    assert_eq!(receipts[0].error.as_deref(), Some("invalid_answer: the model refused: no faces"));
+    // Who asks for it is answered.
+    let asked = stage.engine.event_reanalyse(id, argus_core::describe::Reanalysis::default(), Duration::ZERO).await;
+    assert!(asked.is_ok(), "{asked:?}");
+    stage.until(id, |e| e.description_status == DescriptionStatus::Described).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_all_refuse_is_not_asked_for_again() {
+    let stage = Stage::start().await;
+    let both = vec![crate::describer::provider("Paid", true), crate::describer::provider("Other", true)];
+    *stage.script.providers.lock().unwrap() = both;
+    let id = refused(&stage).await;
+    let event = stage.get(id).await;
+    assert_eq!((event.description_status, event.status_reason),
+        (DescriptionStatus::Failed, Some(StatusReason::InvalidAnswer)));
+    assert_eq!(calls_of_a_day(&stage).await, 1);
 }

@@ -20,6 +20,8 @@ use tokio::sync::Semaphore;
 pub(crate) enum Answer {
     Says { text: &'static str, confidence: Option<u8>, cost: Option<f64> },
     Fails(DescribeFailure),
+    /// It does not describe these pictures, and is paid for saying so.
+    Refuses,
 }
 
 pub(crate) struct Script {
@@ -193,6 +195,8 @@ impl Script {
         let plain = Answer::Says { text: "A cat.", confidence: Some(80), cost: None };
         let answer = self.answers.lock().unwrap().pop_front().unwrap_or(plain);
         let answer = if is_down { Answer::Fails(DescribeFailure::Unreachable) } else { answer };
+        let is_refusal = matches!(answer, Answer::Refuses);
+        record.refused = is_refusal;
         let result = match answer {
             Answer::Says { text, confidence, cost } => {
                 record.cost = cost;
@@ -204,9 +208,16 @@ impl Script {
                     low_confidence: false,
                 })
             }
+            Answer::Refuses => {
+                record.cost = Some(0.125);
+                let message = "the model refused: no faces".into();
+                Err(DescribeError { kind: DescribeFailure::InvalidAnswer, message, retry_after: None })
+            }
             Answer::Fails(kind) => Err(DescribeError { kind, message: "as told".into(), retry_after: None }),
         };
         let settled = SettledCall {
+            bytes_sent: None,
+            is_refusal,
             result: result.clone(),
             tokens_input: None,
             tokens_output: None,

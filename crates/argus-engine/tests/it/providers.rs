@@ -185,3 +185,28 @@ async fn a_request_is_sent_again_as_it_was() {
     stage.engine.ai_provider_delete(made.stored.id).await.unwrap();
     assert_eq!(class(stage.engine.ai_reproduce(id, analysis).await), ErrorClass::Conflict, "its provider is gone");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_by_another_process_is_noticed_by_itself() {
+    let stage = Stage::start().await;
+    let now = stage.clock.now();
+    let row = argus_core::provider::StoredProvider {
+        id: argus_core::ProviderId::new(now),
+        created_at: now,
+        updated_at: now,
+        config: config("Elsewhere"),
+    };
+    let knows = async |wanted: bool| {
+        crate::stage::wait("the change", || async {
+            // The queue looks when it turns, and no more often than every few seconds.
+            stage.nudge().await;
+            (names(&stage).contains(&"Elsewhere".to_owned()) == wanted).then_some(())
+        })
+        .await;
+    };
+    // Behind the engine's back, as another process does.
+    stage.db.ai_provider_insert(row.clone()).await.unwrap();
+    knows(true).await;
+    stage.db.ai_provider_delete(row.id).await.unwrap();
+    knows(false).await;
+}

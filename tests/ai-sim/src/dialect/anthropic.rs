@@ -66,7 +66,10 @@ impl Speaks for Speaker {
     }
 
     fn answer(&self, request: &Request, words: &str, end: End, settings: &Settings) -> Value {
-        let tool = request.json.pointer("/tool_choice/name").and_then(Value::as_str);
+        let forced = request.json.pointer("/tool_choice/name").and_then(Value::as_str);
+        // One that may be called is called, after a word about it.
+        let offered = request.json.pointer("/tools/0/name").and_then(Value::as_str).filter(|_| forced.is_none());
+        let tool = forced.or(offered);
         let input = serde_json::from_str::<Map<String, Value>>(words).ok();
         let (content, stop, details) = match (end, tool.zip(input)) {
             (End::Refusal, _) => (
@@ -77,7 +80,11 @@ impl Speaks for Speaker {
             (End::Empty, _) => (json!([]), "end_turn", Value::Null),
             (End::CutOff | End::Thought, _) => (json!([{ "type": "text", "text": words }]), "max_tokens", Value::Null),
             (End::Whole, Some((name, input))) => (
-                json!([{ "type": "tool_use", "id": "toolu_1", "name": name, "input": input }]),
+                {
+                    let before = offered.map(|_| json!({ "type": "text", "text": "I will describe what I see." }));
+                    let call = json!({ "type": "tool_use", "id": "toolu_1", "name": name, "input": input });
+                    before.into_iter().chain([call]).collect()
+                },
                 "tool_use",
                 Value::Null,
             ),
@@ -291,11 +298,15 @@ fn tools(body: &Map<String, Value>, settings: &Settings) -> Result<(), Wrong> {
         }
     }
     let Some(choice) = body.get("tool_choice") else { return Ok(()) };
+    let kind = choice.get("type").and_then(Value::as_str);
     if settings.lacks(Lack::JsonObject) {
-        return Err(Wrong::new("tool_choice: forcing a tool is not supported by this model"));
+        return Err(Wrong::new("tool_choice: tools are not supported by this model"));
+    }
+    if settings.lacks(Lack::ForcedTool) && matches!(kind, Some("tool" | "any")) {
+        return Err(Wrong::new("tool_choice: type \"tool\" and \"any\" are not supported by this model, use \"auto\""));
     }
     let name = choice.get("name").and_then(Value::as_str);
-    match choice.get("type").and_then(Value::as_str) {
+    match kind {
         Some("tool") if name.is_some_and(|name| names.contains(&name)) => Ok(()),
         Some("auto" | "any" | "none") => Ok(()),
         _ => Err(Wrong::new("tool_choice: Tool not found in provided tools")),

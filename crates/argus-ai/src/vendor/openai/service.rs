@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 
 use async_openai::error::OpenAIError;
 use async_openai::middleware::HttpRequestFactory;
+use bytes::Bytes;
 use reqwest::Response;
 use serde_json::Value;
 
@@ -21,12 +22,14 @@ pub(super) struct Service {
     transport: Arc<Transport>,
     reach: Reach,
     meter: Meter,
+    body: Bytes,
     reply: Arc<Mutex<Option<Reply>>>,
 }
 
 impl Service {
-    pub(super) fn new(transport: Arc<Transport>, reach: Reach, meter: Meter) -> Self {
-        Self { transport, reach, meter, reply: Arc::default() }
+    /// Sends this body in the place of what async-openai would write: that grows with the pictures, and is copied each time.
+    pub(super) fn new(transport: Arc<Transport>, reach: Reach, meter: Meter, body: Bytes) -> Self {
+        Self { transport, reach, meter, body, reply: Arc::default() }
     }
 
     /// The answer, once.
@@ -35,7 +38,8 @@ impl Service {
     }
 
     async fn exchange(self, request: HttpRequestFactory) -> Result<Response, Fault> {
-        let request = request.build().await.map_err(|_build: OpenAIError| not_made())?;
+        let mut request = request.build().await.map_err(|_build: OpenAIError| not_made())?;
+        *request.body_mut() = Some(self.body.into());
         let reply = self.transport.send(request, self.reach, &self.meter).await?;
         let body = reply.body.clone();
         *self.reply.lock().unwrap_or_else(PoisonError::into_inner) = Some(reply);

@@ -25,7 +25,7 @@ pub(super) fn parameters(kind: ProviderKind, way: Dialect, question: &Question) 
         Format::Object => {
             map.insert("response_format".to_owned(), json!({ "type": "json_object" }));
         }
-        Format::Prompt => {}
+        Format::Offer | Format::Prompt => {}
     }
     if way.thinking == Thinking::Little {
         // The least that every model knows which thinks (<https://platform.openai.com/docs/guides/reasoning>).

@@ -194,3 +194,43 @@ async fn a_blind_model_of_ollama_is_known_before_it_is_asked() {
     sim.models(&["another"]);
     assert_eq!(of(&sim).doubt(Reach::Local, AMPLE).await, None, "the question itself will tell");
 }
+
+#[tokio::test]
+async fn only_what_a_connection_took_counts_as_sent() {
+    for dialect in Dialect::ALL {
+        let sim = AiSim::start(dialect);
+        let asked = ask(&sim, AMPLE).await;
+        let body = sim.requests().last().unwrap().body.len() as u64;
+        assert_eq!(asked.bytes_sent, Some(body), "{dialect:?}");
+        assert_eq!(asked.bytes_sent, Some(of(&sim).body_bytes(&question(1))), "{dialect:?}");
+        // It went out, whatever came of it.
+        sim.fault_next(1, Fault::Close);
+        assert_eq!(ask(&sim, AMPLE).await.bytes_sent, Some(body), "{dialect:?}");
+        // Nobody listens: nothing did.
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let nowhere = config(dialect, &format!("http://{}", free.local_addr().unwrap()));
+        drop(free);
+        let asked = vendor(&nowhere).unwrap().ask(&question(1), Reach::Local, AMPLE).await;
+        assert_eq!((asked.bytes_sent, asked.result.unwrap_err().kind), (Some(0), DescribeFailure::Unreachable));
+    }
+}
+
+#[tokio::test]
+async fn refusals_of_the_content_are_marked() {
+    for dialect in Dialect::ALL {
+        let sim = AiSim::start(dialect);
+        for (fault, refused) in [
+            (Fault::Refusal, true),
+            (Fault::ContentRefused, true),
+            (Fault::ServerError, false),
+            (Fault::CutOff, false),
+            (Fault::EmptyContent, false),
+        ] {
+            sim.fault_next(1, fault.clone());
+            let asked = ask(&sim, AMPLE).await;
+            // Ollama's models refuse in their own words, which are an answer.
+            let expected = refused && asked.result.is_err();
+            assert_eq!(asked.refused, expected, "{dialect:?} {fault:?} {asked:?}");
+        }
+    }
+}

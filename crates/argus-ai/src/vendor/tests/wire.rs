@@ -111,6 +111,7 @@ fn form(dialect: Dialect, body: &Value) -> Format {
         Dialect::Ollama => (body["format"].is_object(), body["format"] == "json"),
     };
     match (schema, object) {
+        (false, true) if body["tool_choice"]["type"] == "auto" => Format::Offer,
         (true, _) => Format::Schema,
         (false, true) => Format::Object,
         (false, false) => Format::Prompt,
@@ -119,12 +120,16 @@ fn form(dialect: Dialect, body: &Value) -> Format {
 
 #[tokio::test]
 async fn endpoints_without_schemas_are_asked_in_simpler_ways() {
-    use Format::{Object, Prompt, Schema};
+    use Format::{Object, Offer, Prompt, Schema};
     for dialect in Dialect::ALL {
+        // Tools are offered before they are given up.
+        let without_tools = if dialect == Dialect::Anthropic { &[Schema, Object, Offer, Prompt][..] } else { &[Schema, Object, Prompt] };
+        let unforced = if dialect == Dialect::Anthropic { &[Schema, Object, Offer][..] } else { &[Schema, Object] };
         for (lacks, expected) in [
             (&[][..], &[Schema][..]),
             (&[Lack::JsonSchema], &[Schema, Object]),
-            (&[Lack::JsonSchema, Lack::JsonObject], &[Schema, Object, Prompt]),
+            (&[Lack::JsonSchema, Lack::ForcedTool], unforced),
+            (&[Lack::JsonSchema, Lack::JsonObject], without_tools),
         ] {
             let what = format!("{dialect:?} without {lacks:?}");
             let sim = AiSim::start(dialect);
