@@ -74,6 +74,14 @@ async fn without_the_model_the_builtin_sentences_serve_and_say_why() {
     let [receipt] = &site.receipts(&id_of(&event)).await[..] else { panic!("not one receipt") };
     assert_eq!(receipt["status"], "succeeded");
     assert_eq!(receipt["fallback_path"][0]["error_kind"], "server_error", "{receipt}");
+    assert!(receipt["parameters"].get("argus").is_none(), "{receipt}");
+    // Whoever looks at no picture says so, also when it was asked for several.
+    assert_eq!((&event["frame_count_used"], &event["analysis_mode"]), (&json!(0), &Value::Null));
+    // What was measured is there for every description.
+    assert!(event["description"].as_str().unwrap().contains("left to right"), "{event}");
+    let path = format!("/events/{}/reanalyse?wait=40", id_of(&event));
+    let again = site.client.post(&path, &json!({})).await.expect(200).json;
+    assert_eq!((&again["description"], &again["reanalysis_count"]), (&event["description"], &json!(1)));
 
     // Useless answers, wrong keys: each is named. The wrong key comes last: whoever has one is left alone for a while.
     for (fault, kind) in [

@@ -1,6 +1,6 @@
 //! What will be sent to a provider, and what it may cost at most: known before anything leaves.
 
-use argus_core::call::{PlannedCall, SentFrame};
+use argus_core::call::{PlannedCall, SentFrame, UNSENT};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -11,8 +11,6 @@ use crate::prices;
 use crate::prompt::{PROMPT_VERSION, Prompt};
 use crate::vendor::{Question, QuestionFrame, Reach, Vendor};
 
-/// Under this name the parameters of a call keep what is not sent but needed to send the same again.
-const NOTE: &str = "argus";
 /// What vendors add around messages and pictures, tokens, generously.
 const OVERHEAD_TOKENS: u32 = 256;
 /// The same for each picture.
@@ -172,19 +170,19 @@ fn noted(mut parameters: Map<String, Value>, pictures: &[Picture]) -> Map<String
     };
     let note = Note { prompt_version: PROMPT_VERSION, pictures: pictures.iter().map(of).collect() };
     if let Ok(note) = serde_json::to_value(note) {
-        parameters.insert(NOTE.to_owned(), note);
+        parameters.insert(UNSENT.to_owned(), note);
     }
     parameters
 }
 
 fn without_note(parameters: &Map<String, Value>) -> Map<String, Value> {
-    parameters.iter().filter(|(name, _)| *name != NOTE).map(|(name, value)| (name.clone(), value.clone())).collect()
+    parameters.iter().filter(|(name, _)| *name != UNSENT).map(|(name, value)| (name.clone(), value.clone())).collect()
 }
 
 /// How the pictures of an earlier call were made, in order, each with what its bytes must be; `None` when its
 /// parameters do not tell.
 pub(crate) fn shots_of(parameters: &Map<String, Value>) -> Option<Vec<(Shot, String)>> {
-    let note: Note = serde_json::from_value(parameters.get(NOTE)?.clone()).ok()?;
+    let note: Note = serde_json::from_value(parameters.get(UNSENT)?.clone()).ok()?;
     let shot = |picture: NotedPicture| {
         let blank = Shot { index: picture.index, offset_ms: 0, crop: None, width: 0, height: 0, as_stored: true };
         let shot = match picture.made {
@@ -200,7 +198,7 @@ pub(crate) fn shots_of(parameters: &Map<String, Value>) -> Option<Vec<(Shot, Str
 fn longest_answer(parameters: &Map<String, Value>) -> Option<u32> {
     parameters
         .iter()
-        .filter(|(name, _)| *name != NOTE)
+        .filter(|(name, _)| *name != UNSENT)
         .filter_map(|(name, value)| match value {
             Value::Object(inner) => longest_answer(inner),
             Value::Number(n) => {

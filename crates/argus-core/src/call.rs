@@ -113,6 +113,21 @@ pub struct SettledCall {
     pub bytes_received: u64,
 }
 
+/// Under this name the parameters of a call keep what was not sent, and is needed to send the same again. It is nobody's
+/// business but the describer's.
+pub const UNSENT: &str = "argus";
+
+/// Writes the parameters of a call that were sent.
+///
+/// # Errors
+/// Those of the serializer.
+pub fn sent_parameters<S: serde::Serializer>(
+    parameters: &serde_json::Map<String, serde_json::Value>,
+    to: S,
+) -> Result<S::Ok, S::Error> {
+    to.collect_map(parameters.iter().filter(|(name, _)| *name != UNSENT))
+}
+
 /// A call as it is on record.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
@@ -156,6 +171,7 @@ pub struct StoredCall {
     #[cfg_attr(feature = "openapi", schema(required))]
     pub prompt: Option<String>,
     /// What was sent beside prompt and pictures.
+    #[serde(serialize_with = "sent_parameters")]
     pub parameters: serde_json::Map<String, serde_json::Value>,
     /// The pictures, in order.
     pub frames: Vec<SentFrame>,
@@ -228,4 +244,21 @@ impl Ledger for Unbooked {
     }
 
     async fn settle(&self, _id: CallId, _settled: &SettledCall) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Map, Value, json};
+
+    #[test]
+    fn what_was_not_sent_is_not_among_the_parameters() {
+        #[derive(serde::Serialize)]
+        struct Shown {
+            #[serde(serialize_with = "super::sent_parameters")]
+            parameters: Map<String, Value>,
+        }
+        let kept = json!({"max_tokens": 400, "argus": {"prompt_version": 3}, "think": false});
+        let shown = Shown { parameters: kept.as_object().unwrap().clone() };
+        assert_eq!(serde_json::to_value(&shown).unwrap(), json!({"parameters": {"max_tokens": 400, "think": false}}));
+    }
 }

@@ -345,6 +345,7 @@ pub struct Analysis {
     /// One picture or several.
     pub analysis_mode: AnalysisMode,
     /// Sent to the model.
+    #[serde(serialize_with = "crate::call::sent_parameters")]
     pub parameters: serde_json::Map<String, serde_json::Value>,
     /// The whole text.
     pub prompt: String,

@@ -219,10 +219,10 @@ pub struct Event {
     /// Its model.
     #[cfg_attr(feature = "openapi", schema(required))]
     pub model: Option<String>,
-    /// What was really done.
+    /// What was really done; null also when no picture was looked at.
     #[cfg_attr(feature = "openapi", schema(required))]
     pub analysis_mode: Option<AnalysisMode>,
-    /// Pictures that the describer was given.
+    /// Pictures that were looked at for the description.
     #[cfg_attr(feature = "openapi", schema(required))]
     pub frame_count_used: Option<u32>,
     /// Why not the first provider or the wanted mode.
@@ -324,9 +324,9 @@ pub struct EventDescription {
     pub provider_used: String,
     /// Its model.
     pub model: String,
-    /// What was really done.
+    /// What was really done; counts only when there were pictures.
     pub analysis_mode: AnalysisMode,
-    /// Pictures given.
+    /// Stored pictures that were looked at.
     pub frame_count_used: u32,
     /// Why not the first provider or the wanted mode.
     pub fallback_reason: Option<String>,

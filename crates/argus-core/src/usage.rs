@@ -32,7 +32,7 @@ pub struct UsageSums {
     pub total_calls: u64,
     /// Those that gave a description.
     pub successful_calls: u64,
-    /// The others.
+    /// Those that were not, or were cut off. One that is under way is neither.
     pub failed_calls: u64,
     /// As the providers count them.
     pub tokens_input: u64,

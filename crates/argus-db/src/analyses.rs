@@ -161,18 +161,25 @@ pub(crate) fn insert(tx: &mut Tx<'_>, receipt: Analysis) -> Result<(), DbError> 
 }
 
 /// Completes a receipt; one that was never begun is added. It costs what its calls cost, also those that failed or were
-/// cut off: the sum is taken here, so that receipt, event and usage never differ. Gives that cost.
-pub(crate) fn finish(tx: &mut Tx<'_>, mut done: Analysis) -> Result<Option<f64>, DbError> {
-    if let Some((cost, computed)) = calls::cost_of_analysis(tx.conn, &done.id.to_string())? {
-        (done.cost, done.cost_estimated) = (cost, computed);
+/// cut off, in money and in tokens: the sums are taken here, so that receipt, event and usage never differ. Of the
+/// pictures it names those that were sent. Gives cost and tokens.
+pub(crate) fn finish(tx: &mut Tx<'_>, mut done: Analysis) -> Result<(Option<f64>, Option<u32>), DbError> {
+    if let Some(sums) = calls::sums_of_analysis(tx.conn, &done.id.to_string())? {
+        (done.cost, done.cost_estimated) = (sums.cost, sums.cost_estimated);
+        (done.tokens_input, done.tokens_output) = (sums.tokens_input, sums.tokens_output);
+        done.tokens_used = match (sums.tokens_input, sums.tokens_output) {
+            (None, None) => None,
+            (input, output) => Some(input.unwrap_or(0).saturating_add(output.unwrap_or(0))),
+        };
+        done.frames.retain(|frame| sums.sent.contains(&frame.index));
     }
-    let cost = done.cost;
+    let (cost, tokens) = (done.cost, done.tokens_used);
     let row = AnalysisRow::new(done)?;
     let n = diesel::update(analysis::table.find(&row.id)).set(&row).execute(tx.conn)?;
     if n == 0 {
         diesel::insert_into(analysis::table).values(&row).execute(tx.conn).needs(events::WHAT)?;
     }
-    Ok(cost)
+    Ok((cost, tokens))
 }
 
 impl Database {
@@ -209,11 +216,11 @@ impl Database {
             let event_id = done.event_id;
             // The event's row first, as everywhere, and the journal last.
             events::lock(tx, event_id)?;
-            let cost = finish(tx, done)?;
+            let (cost, tokens) = finish(tx, done)?;
             if !jobs::finish(tx.conn, lease)? {
                 return Ok(None);
             }
-            let changes = changes.into_iter().map(|change| change.costs(cost)).collect();
+            let changes = changes.into_iter().map(|change| change.costs(cost, tokens)).collect();
             events::change(tx, event_id, changes, now).map(Some)
         })
         .await

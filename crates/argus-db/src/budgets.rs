@@ -120,6 +120,18 @@ fn last_days(conn: &mut DbConn, rules: &BudgetRules, now: Timestamp) -> Result<V
 }
 
 impl Database {
+    /// Tells of the budgets of which a further part is spent than was told, as after a limit was changed.
+    ///
+    /// # Errors
+    /// `Busy`, `Unavailable`.
+    pub async fn ai_budgets_tell(&self, rules: BudgetRules, now: Timestamp) -> Result<(), DbError> {
+        self.write(move |tx| {
+            lock(tx.conn)?;
+            warn(tx, &rules, now)
+        })
+        .await
+    }
+
     /// What is taken of the day's and of the month's money: spent, or reserved for calls that are under way.
     ///
     /// # Errors

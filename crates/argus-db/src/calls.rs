@@ -1,7 +1,9 @@
 //! Calls to providers: booked before anything leaves, settled before an answer is used, and on record ever after.
 
 use argus_core::budget::admit;
-use argus_core::call::{CallPurpose, CallTimes, PlannedCall, SettledCall, StoredCall};
+use std::collections::BTreeSet;
+
+use argus_core::call::{CallPurpose, CallTimes, PlannedCall, SentFrame, SettledCall, StoredCall};
 use argus_core::camera::AnalysisMode;
 use argus_core::describe::{Analysis, AnalysisStatus, AnalysisTrigger, Description};
 use argus_core::event::StatusReason;
@@ -212,23 +214,63 @@ pub(crate) fn of_analysis(conn: &mut DbConn, id: &str) -> Result<Vec<CallRow>, D
         .load(conn)?)
 }
 
-/// What the calls of an analysis cost together, as far as it is known, and whether any of that was computed; calls that
-/// are not settled count with what is reserved for them. `None` when none was made.
-pub(crate) fn cost_of_analysis(conn: &mut DbConn, id: &str) -> Result<Option<(Option<f64>, bool)>, DbError> {
-    let rows: Vec<(String, Option<f64>, Option<f64>, bool)> = ai_call::table
+/// What the calls of an analysis came to, all together.
+pub(crate) struct CallSums {
+    /// As far as it is known; calls that are not settled count with what is reserved for them.
+    pub(crate) cost: Option<f64>,
+    /// Whether any of that was computed.
+    pub(crate) cost_estimated: bool,
+    /// As far as the providers count them.
+    pub(crate) tokens_input: Option<u32>,
+    pub(crate) tokens_output: Option<u32>,
+    /// The stored pictures that somebody was sent, or a part of them.
+    pub(crate) sent: BTreeSet<u32>,
+}
+
+/// What the calls of an analysis came to. `None` when none was made.
+pub(crate) fn sums_of_analysis(conn: &mut DbConn, id: &str) -> Result<Option<CallSums>, DbError> {
+    let rows: Vec<SummedRow> = ai_call::table
         .filter(ai_call::analysis_id.eq(id))
         .order((ai_call::created_us.asc(), ai_call::id.asc()))
-        .select((ai_call::state, ai_call::estimate, ai_call::cost, ai_call::cost_estimated))
+        .select(SummedRow::as_select())
         .load(conn)?;
     if rows.is_empty() {
         return Ok(None);
     }
     let costs: Vec<(f64, bool)> = rows
-        .into_iter()
-        .filter_map(|(state, estimate, cost, computed)| Some((if state == "open" { estimate } else { cost }?, computed)))
+        .iter()
+        .filter_map(|row| Some((if row.state == "open" { row.estimate } else { row.cost }?, row.cost_estimated)))
         .collect();
-    let sum = costs.iter().map(|(usd, _)| usd).sum();
-    Ok(Some(((!costs.is_empty()).then_some(sum), costs.iter().any(|(_, computed)| *computed))))
+    let tokens = |of: fn(&SummedRow) -> Option<i64>| {
+        let known: Vec<i64> = rows.iter().filter_map(of).collect();
+        (!known.is_empty()).then(|| u32::try_from(known.iter().sum::<i64>()).unwrap_or(u32::MAX))
+    };
+    let mut sent = BTreeSet::new();
+    for row in rows.iter().filter(|row| row.bytes_sent > 0) {
+        let frames: Vec<SentFrame> = from_json(WHAT, &row.frames)?;
+        sent.extend(frames.iter().filter_map(|frame| frame.index));
+    }
+    Ok(Some(CallSums {
+        cost: (!costs.is_empty()).then(|| costs.iter().map(|(usd, _)| usd).sum()),
+        cost_estimated: costs.iter().any(|(_, computed)| *computed),
+        tokens_input: tokens(|row| row.tokens_input),
+        tokens_output: tokens(|row| row.tokens_output),
+        sent,
+    }))
+}
+
+/// What is summed up of a call.
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = ai_call)]
+struct SummedRow {
+    state: String,
+    estimate: Option<f64>,
+    cost: Option<f64>,
+    cost_estimated: bool,
+    tokens_input: Option<i64>,
+    tokens_output: Option<i64>,
+    frames: String,
+    bytes_sent: i64,
 }
 
 /// Takes from the calls of events what these showed; what they cost and how much was sent to whom stays. Before every
@@ -386,9 +428,8 @@ impl Database {
                     spent::add(tx, Timestamp::from_micros(*created_us), usd)?;
                 }
             }
-            if !open.is_empty() {
-                budgets::warn(tx, &rules, now)?;
-            }
+            // Also of a limit that was changed when nobody could be told.
+            budgets::warn(tx, &rules, now)?;
             Ok(u64::try_from(open.len()).unwrap_or(u64::MAX))
         })
         .await

@@ -214,7 +214,9 @@ pub(crate) fn change(
     };
     let held = Held::of(&row, frames_of(tx, &row.id)?);
     let names = (row.thumb_stored, row.has_clip());
-    let mut is_news = changes.iter().any(|c| !matches!(c, EventChange::Progress { .. } | EventChange::Found(_)));
+    let is_told =
+        |c: &EventChange| !matches!(c, EventChange::Progress { .. } | EventChange::Found(_) | EventChange::BestFrame(_));
+    let mut is_news = changes.iter().any(is_told);
     let is_progress = changes.iter().any(|c| matches!(c, EventChange::Progress { .. }));
     for one in changes {
         match row.apply(one, now)? {
@@ -224,6 +226,10 @@ pub(crate) fn change(
                 for frame in frames {
                     diesel::insert_into(event_frame::table).values(&frame).execute(tx.conn)?;
                 }
+            }
+            FrameChange::Best(idx) => {
+                let frames = event_frame::table.filter(event_frame::event_id.eq(&row.id));
+                diesel::update(frames).set(event_frame::is_best.eq(event_frame::idx.eq(idx))).execute(tx.conn)?;
             }
             FrameChange::Found(found) => is_news |= storage::frames_found(tx.conn, &mut row, &found)?,
         }

@@ -140,6 +140,18 @@ fn facts(text: &str) -> Option<EventFacts> {
         .ok()
 }
 
+/// Keeps what was measured of an event beyond its job, for descriptions that are asked for later.
+fn keep_facts(conn: &mut DbConn, event_id: EventId, facts: &str) -> Result<(), DbError> {
+    diesel::sql_query(
+        "INSERT INTO event_facts (event_id, facts) VALUES ($1, $2) \
+         ON CONFLICT (event_id) DO UPDATE SET facts = excluded.facts",
+    )
+    .bind::<Text, _>(event_id.to_string())
+    .bind::<Text, _>(facts)
+    .execute(conn)?;
+    Ok(())
+}
+
 /// How it is to be done; what cannot be read is left out, for the same reason.
 fn wish(text: Option<&str>) -> Reanalysis {
     let read = text.map(serde_json::from_str).transpose();
@@ -225,6 +237,8 @@ impl Database {
     ) -> Result<bool, DbError> {
         self.write(move |tx| {
             let facts = facts.map(|f| json(WHAT, &f)).transpose()?;
+            // The event's row first, as everywhere.
+            events::lock(tx, event_id)?;
             let waiting = analysis_job::table
                 .filter(analysis_job::event_id.eq(event_id.to_string()))
                 .filter(analysis_job::state.eq("waiting"));
@@ -232,9 +246,12 @@ impl Database {
                 .set((
                     analysis_job::state.eq("ready"),
                     analysis_job::not_before_us.eq(now.as_micros()),
-                    analysis_job::facts.eq(facts),
+                    analysis_job::facts.eq(&facts),
                 ))
                 .execute(tx.conn)?;
+            if let (1.., Some(facts)) = (n, facts) {
+                keep_facts(tx.conn, event_id, &facts)?;
+            }
             Ok(n > 0)
         })
         .await

@@ -80,19 +80,21 @@ impl Database {
             analyses::insert(tx, receipt)?;
             diesel::sql_query(
                 "INSERT INTO analysis_job (event_id, state, asked_by, priority, attempts, created_us, not_before_us, \
-                   lease_until_us, analysis_id, wish) \
-                 VALUES ($1, 'ready', $2, $3, 0, $4, $5, 0, $6, $7) \
+                   lease_until_us, analysis_id, wish, facts) \
+                 VALUES ($1, 'ready', $2, $3, 0, $4, $5, 0, $6, $7, \
+                   (SELECT facts FROM event_facts WHERE event_facts.event_id = $8)) \
                  ON CONFLICT (event_id) DO UPDATE SET state = excluded.state, asked_by = excluded.asked_by, \
                    priority = excluded.priority, attempts = 0, not_before_us = excluded.not_before_us, \
                    analysis_id = excluded.analysis_id, wish = excluded.wish",
             )
-            .bind::<Text, _>(event_id)
+            .bind::<Text, _>(event_id.clone())
             .bind::<Text, _>(AnalysisTrigger::Reanalyse.as_str())
             .bind::<Integer, _>(PRIORITY)
             .bind::<BigInt, _>(now.as_micros())
             .bind::<BigInt, _>(now.as_micros())
             .bind::<Text, _>(analysis_id)
             .bind::<Text, _>(wish)
+            .bind::<Text, _>(event_id)
             .execute(tx.conn)?;
             Ok(ReanalysisAnswer::Queued)
         })

@@ -129,6 +129,14 @@ table! {
         height -> Integer,
         bytes -> BigInt,
         stored -> Bool,
+        is_best -> Bool,
+    }
+}
+
+table! {
+    event_facts (event_id) {
+        event_id -> Text,
+        facts -> Text,
     }
 }
 

@@ -29,6 +29,8 @@ struct SumRow {
     #[diesel(sql_type = BigInt)]
     answered: i64,
     #[diesel(sql_type = BigInt)]
+    failed: i64,
+    #[diesel(sql_type = BigInt)]
     tokens_input: i64,
     #[diesel(sql_type = BigInt)]
     tokens_output: i64,
@@ -51,6 +53,7 @@ impl Sums {
         let sums = &mut self.sums;
         sums.total_calls += total(row.calls);
         sums.successful_calls += total(row.answered);
+        sums.failed_calls += total(row.failed);
         sums.tokens_input += total(row.tokens_input);
         sums.tokens_output += total(row.tokens_output);
         sums.total_cost += row.cost;
@@ -63,7 +66,6 @@ impl Sums {
     fn done(self) -> UsageSums {
         let sums = self.sums;
         UsageSums {
-            failed_calls: sums.total_calls - sums.successful_calls.min(sums.total_calls),
             total_tokens: sums.tokens_input.saturating_add(sums.tokens_output),
             avg_response_time_ms: mean(self.answered_ms, sums.successful_calls),
             ..sums
@@ -138,6 +140,7 @@ impl Database {
             let rows: Vec<SumRow> = diesel::sql_query(format!(
                 "SELECT {key} AS key, {label} AS label, {quarter} AS quarter, COUNT(*) AS calls, \
                    CAST(SUM(CASE WHEN a.state = 'answered' THEN 1 ELSE 0 END) AS BIGINT) AS answered, \
+                   CAST(SUM(CASE WHEN a.state IN ('failed', 'interrupted') THEN 1 ELSE 0 END) AS BIGINT) AS failed, \
                    CAST(SUM(COALESCE(a.tokens_input, 0)) AS BIGINT) AS tokens_input, \
                    CAST(SUM(COALESCE(a.tokens_output, 0)) AS BIGINT) AS tokens_output, \
                    SUM(COALESCE(CASE WHEN a.state = 'open' THEN a.estimate ELSE a.cost END, 0.0)) AS cost, \

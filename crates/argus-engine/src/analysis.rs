@@ -242,9 +242,10 @@ async fn work(deps: &Deps, job: &Job) -> Result<(), EngineError> {
     let camera = camera_row.config.clone();
     let how = job.asked.as_ref().map(|asked| asked.how.clone()).unwrap_or_default();
     let reading = Instant::now();
-    let mut frames = frames(deps, &event).await?;
-    if how.analysis_mode.unwrap_or(camera.analysis_mode) == AnalysisMode::SingleFrame {
-        one_of(&mut frames);
+    let (mut frames, best) = frames(deps, &event).await?;
+    let wanted = how.analysis_mode.unwrap_or(camera.analysis_mode);
+    if wanted == AnalysisMode::SingleFrame {
+        one_of(&mut frames, best);
     }
     let no_picture = frames.is_empty() && deps.describer.needs_pictures();
     if no_picture && job.asked.is_none() {
@@ -279,13 +280,14 @@ async fn work(deps: &Deps, job: &Job) -> Result<(), EngineError> {
         _ => None,
     };
     let mut attempt = Attempt::new(job, &event, begun, receipt::begun(deps, job, &request).await?);
+    attempt.wanted = wanted;
     attempt.steps.frames_ms = outcome::ms(reading);
     if let Some(alike) = alike {
         let answered = Answered {
             words: reuse::words(&alike, &settings),
             reason: Some(reuse::reason(&way, &alike.receipt)),
             mode: request.mode,
-            frames: request.frames.len(),
+            frames: 0,
             receipt: reuse::receipt(attempt.closed(begun), &alike.receipt),
         };
         return outcome::described(deps, job, &event, answered).await;

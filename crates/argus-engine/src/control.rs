@@ -20,6 +20,7 @@ use async_trait::async_trait;
 use tokio::sync::Mutex;
 use tracing::{info, warn};
 
+use crate::account::rules;
 use crate::camera::{Slot, configure, lock, start, stop};
 use crate::error::{EngineError, control};
 use crate::protect::{self, Cut};
@@ -172,7 +173,17 @@ impl Control for Engine {
 
     async fn settings_put(&self, patch: serde_json::Value) -> Result<StoredSettings, ControlError> {
         self.accepting()?;
-        self.deps.settings.put(&self.deps.db, patch, self.deps.clock.now()).await
+        let deps = &self.deps;
+        let before = rules(&deps.settings.now());
+        let stored = deps.settings.put(&deps.db, patch, deps.clock.now()).await?;
+        let after = rules(&stored.values);
+        if before != after
+            // Another limit, or another day, may be spent already. What fails here is told by the next sweep.
+            && let Err(e) = deps.db.ai_budgets_tell(after, deps.clock.now()).await
+        {
+            warn!("nobody is told yet how much of the new budgets is spent: {}", chain(&e));
+        }
+        Ok(stored)
     }
 
     async fn event_reanalyse(&self, id: EventId, how: Reanalysis, wait: Duration) -> Result<Reanalysed, ControlError> {

@@ -261,6 +261,7 @@ impl EventTask {
         }
         let mut frames = Vec::new();
         let mut thumbnail: Option<(Duration, Still)> = None;
+        let mut best_index = None;
         for (index, stills) in (0_u32..).zip(pictures) {
             let mut stills = stills.into_iter();
             let (Some(frame), small) = (stills.next(), stills.next()) else { continue };
@@ -268,6 +269,7 @@ impl EventTask {
                 let distance = best.map_or(Duration::ZERO, |b| b.since(small.taken_at).max(small.taken_at.since(b)));
                 if thumbnail.as_ref().is_none_or(|(d, _)| distance < *d) {
                     thumbnail = Some((distance, small));
+                    best_index = Some(index);
                 }
             }
             // The describer gets them from the store in any case; those that are not to be kept go when it is done.
@@ -283,6 +285,7 @@ impl EventTask {
             });
         }
         let mut changes = vec![EventChange::Frames(frames)];
+        changes.extend(best_index.map(EventChange::BestFrame));
         if let Some((_, small)) = thumbnail
             && self.put(&thumbnail_key(prefix), &small).await
         {

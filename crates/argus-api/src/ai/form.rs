@@ -154,7 +154,7 @@ async fn of_form(bytes: Bytes, kind: HeaderValue) -> Result<(Option<Bytes>, Deco
         }
     }
     // A field of a page that was left blank is sent all the same.
-    fields.retain(|_, text| text != "");
+    fields.retain(|name, text| text != "" || !matches!(name.as_str(), "prompt" | "provider"));
     let mut decoded = decode::<Wishes>(Json::Object(fields));
     decoded.add(faults);
     if image.is_none() {

@@ -1,6 +1,6 @@
 //! A call that left the process, as the egress list shows it.
 
-use argus_core::call::{CallPurpose, CallTimes, SentFrame, StoredCall};
+use argus_core::call::{CallPurpose, CallTimes, SentFrame, StoredCall, sent_parameters};
 use argus_core::camera::AnalysisMode;
 use argus_core::describe::DescribeFailure;
 use argus_core::event::Event;
@@ -70,6 +70,7 @@ pub struct SentCall {
     #[schema(required)]
     pub prompt: Option<String>,
     /// What was sent beside text and pictures.
+    #[serde(serialize_with = "sent_parameters")]
     pub parameters: serde_json::Map<String, serde_json::Value>,
     /// The answer as it came; null once the event was deleted, and when there was none.
     #[schema(required)]

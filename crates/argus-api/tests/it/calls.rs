@@ -73,7 +73,7 @@ async fn call(server: &Server, call: Call<'_>) -> String {
             host: call.host.map(str::to_owned),
             is_remote,
             prompt: "What is there?".into(),
-            parameters: json!({"max_tokens": 400}).as_object().unwrap().clone(),
+            parameters: json!({"max_tokens": 400, "argus": {"prompt_version": 1}}).as_object().unwrap().clone(),
             frames: call.frames,
             bytes: 2_000,
             estimate: Some(0.5),
@@ -250,6 +250,7 @@ async fn what_left_is_listed_by_day_with_its_pictures() {
         (&early["event_id"], &early["is_remote"], &early["prompt"]),
         (&json!(event.id), &json!(true), &json!("What is there?"))
     );
+    assert_eq!(early["parameters"], json!({"max_tokens": 400}), "what was not sent is not shown as sent");
     let shown: Vec<_> = early["frames"]
         .as_array()
         .unwrap()

@@ -140,6 +140,17 @@ async fn a_blank_field_of_a_form_is_absent() {
 }
 
 #[tokio::test]
+async fn a_blank_field_that_nobody_knows_is_named() {
+    let server = Server::start().await;
+    let file = picture(ImageFormat::Jpeg);
+    let refused = form(&server, &[("name=\"image\"", &file), ("name=\"foo\"", b""), ("name=\"bar\"", b"1")]).await;
+    let refused = refused.expect(422);
+    let mut fields: Vec<_> = refused.json["errors"].as_array().unwrap().iter().map(|e| &e["field"]).collect();
+    fields.sort_by_key(|field| field.to_string());
+    assert_eq!(fields, ["bar", "foo"]);
+}
+
+#[tokio::test]
 async fn size_and_kind_come_first_then_syntax_then_values() {
     let file = |size: usize| {
         let mut file = picture(ImageFormat::Jpeg);

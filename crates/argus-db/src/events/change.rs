@@ -48,6 +48,8 @@ pub(super) enum FrameChange {
     Replace(Vec<FrameRow>),
     /// Those that are not found are not stored any more; of the others the size is set right.
     Found(BTreeMap<u32, u64>),
+    /// That of the strongest moment.
+    Best(i32),
 }
 
 /// One thing that happened to an event.
@@ -97,6 +99,8 @@ pub enum EventChange {
     },
     /// The pictures for the describer were chosen; they take the place of earlier ones. An empty list: there are none.
     Frames(Vec<NewFrame>),
+    /// Which of the pictures is that of the strongest moment. By itself this is stored and not announced.
+    BestFrame(u32),
     /// The clip lies in the media store.
     Clip {
         /// Its size.
@@ -126,10 +130,11 @@ pub enum EventChange {
 
 impl EventChange {
     /// The same with what the description cost.
-    pub(crate) fn costs(self, cost: Option<f64>) -> Self {
+    pub(crate) fn costs(self, cost: Option<f64>, tokens_used: Option<u32>) -> Self {
+        let with = |description| EventDescription { cost, tokens_used, ..description };
         match self {
-            Self::Described(description) => Self::Described(EventDescription { cost, ..description }),
-            Self::Reanalysed(description) => Self::Reanalysed(EventDescription { cost, ..description }),
+            Self::Described(description) => Self::Described(with(description)),
+            Self::Reanalysed(description) => Self::Reanalysed(with(description)),
             other => other,
         }
     }
@@ -193,6 +198,7 @@ impl EventRow {
                 let rows = frames.into_iter().map(|f| frame_row(&self.id, f)).collect::<Result<_, _>>()?;
                 return Ok(FrameChange::Replace(rows));
             }
+            EventChange::BestFrame(index) => return Ok(FrameChange::Best(fit("frames", index)?)),
             EventChange::Clip { bytes, from, until } => {
                 self.clip_state = ClipState::Stored.as_str().to_owned();
                 self.clip_bytes = Some(fit("clip", bytes)?);
@@ -271,7 +277,8 @@ impl EventRow {
         self.low_confidence = d.low_confidence;
         self.provider_used = Some(without_nul(d.provider_used));
         self.model = Some(without_nul(d.model));
-        self.analysis_mode = Some(d.analysis_mode.to_string());
+        // Whoever looked at no picture did so in no mode.
+        self.analysis_mode = (d.frame_count_used > 0).then(|| d.analysis_mode.to_string());
         self.frame_count_used = Some(fit("frame_count_used", d.frame_count_used)?);
         self.fallback_reason = d.fallback_reason.map(without_nul);
         self.ai_cost = d.cost;

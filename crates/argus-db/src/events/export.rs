@@ -242,6 +242,7 @@ fn frames_of(event_id: &str, text: &str) -> Result<Vec<FrameRow>, DbError> {
             height: 0,
             bytes: 0,
             stored: stored == "1",
+            is_best: false,
         });
     }
     frames.sort_by_key(|frame| frame.idx);

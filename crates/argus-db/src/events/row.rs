@@ -82,6 +82,8 @@ pub struct StoredFrame {
     pub bytes: u64,
     /// Whether the JPEG lies in the media store.
     pub stored: bool,
+    /// Whether it is the one of the strongest moment; none is when that is not known.
+    pub is_best: bool,
 }
 
 #[derive(Clone, Queryable, Insertable, AsChangeset)]
@@ -146,6 +148,7 @@ pub(crate) struct FrameRow {
     pub(crate) height: i32,
     pub(crate) bytes: i64,
     pub(crate) stored: bool,
+    pub(crate) is_best: bool,
 }
 
 impl FrameRow {
@@ -158,6 +161,7 @@ impl FrameRow {
             height: narrow(WHAT, self.height)?,
             bytes: narrow(WHAT, self.bytes)?,
             stored: self.stored,
+            is_best: self.is_best,
         })
     }
 }
@@ -363,5 +367,6 @@ pub(super) fn frame_row(event_id: &str, frame: super::NewFrame) -> Result<FrameR
         height: fit("frames", frame.height)?,
         bytes: fit("frames", frame.bytes)?,
         stored: frame.stored,
+        is_best: false,
     })
 }

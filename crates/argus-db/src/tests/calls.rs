@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use argus_core::call::{CallPurpose, CallTimes, PlannedCall, SentFrame, SettledCall};
 use argus_core::camera::AnalysisMode;
-use argus_core::describe::{Analysis, AnalysisStatus, AnalysisTrigger, DescribeError, DescribeFailure, Description};
+use argus_core::describe::{
+    Analysis, AnalysisFrame, AnalysisStatus, AnalysisTrigger, DescribeError, DescribeFailure, Description,
+};
 use argus_core::event::{ObjectKind, StatusReason};
 use argus_core::journal::DeleteReason;
 use argus_core::provider::ProviderKind;
@@ -189,8 +191,30 @@ on_both! {
         let sum: f64 = shown.calls.iter().filter_map(|call| call.cost).sum();
         assert_eq!((shown.calls.len(), sum), (4, 0.125 + 0.25 + 0.5));
         assert_eq!((event.ai_cost, shown.cost, shown.cost_estimated), (Some(sum), Some(sum), true));
+        // Two of the calls were told their tokens.
+        assert_eq!((shown.tokens_input, shown.tokens_output), (Some(1800), Some(80)));
+        assert_eq!((shown.tokens_used, event.tokens_used), (Some(1880), Some(1880)));
         let usage = t.db.ai_usage(at(0), at(900), argus_core::usage::UsageGroupBy::None, "UTC".into()).await.unwrap();
         assert_eq!(usage.sums.total_cost, sum);
+    }
+
+    async fn a_receipt_names_the_pictures_that_were_sent(t) {
+        let (c, e) = event_of(&t).await;
+        for (sent, expected) in [(None, &[0, 2][..]), (Some(0), &[2])] {
+            let (first, receipt) = of_event(&t, c, e).await;
+            // Nothing reached the first, or all of it did.
+            t.db.ai_call_settle(first.id, SettledCall { bytes_sent: sent, ..fails() }, rules(None, None), at(4)).await.unwrap();
+            let frame = |index| SentFrame { index: Some(index), ..first.planned.frames[0].clone() };
+            let planned = PlannedCall { frames: vec![frame(2), frame(2)], ..first.planned.clone() };
+            let second = NewCall { id: CallId::new(at(5)), planned, ..first.clone() };
+            t.db.ai_call_book(second.clone(), rules(None, None)).await.unwrap().unwrap();
+            t.db.ai_call_settle(second.id, says(None), rules(None, None), at(5)).await.unwrap();
+            let stored = |index| AnalysisFrame { index, sha256: "cd".into(), width: 640, height: 360, bytes: 7 };
+            let frames = [0, 1, 2].map(stored).to_vec();
+            t.db.analysis_finish(Analysis { frames, ..receipt.clone() }).await.unwrap();
+            let shown = t.db.analysis_get(receipt.id).await.unwrap().unwrap();
+            assert_eq!(shown.frames.iter().map(|f| f.index).collect::<Vec<_>>(), expected);
+        }
     }
 
     async fn what_is_reserved_is_not_given_twice(t) {
@@ -321,6 +345,13 @@ on_both! {
         // Another limit is another budget.
         spend(172_801, 0.1, rules(None, Some(2.5))).await;
         assert!(notices(&t.db).await.last().unwrap().starts_with("80 % of the month's"));
+        // Nobody has to be asked for it.
+        for _ in 0..2 {
+            t.db.ai_budgets_tell(rules(Some(0.1), None), at(172_802)).await.unwrap();
+            let titles = notices(&t.db).await;
+            assert_eq!(titles.len(), 6, "{titles:?}");
+            assert!(titles[5].starts_with("100 % of the day's"), "{titles:?}");
+        }
     }
 
     async fn the_budgets_stand_as_they_are_told(t) {

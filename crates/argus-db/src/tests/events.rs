@@ -198,6 +198,31 @@ on_both! {
         assert_eq!((e.camera_name.as_str(), t.db.event_get(e.id).await.unwrap().unwrap().camera_name.as_str()), ("Door", "Gate"));
     }
 
+    async fn one_picture_is_that_of_the_strongest_moment(t) {
+        let c = t.db.camera_insert(camera("Door")).await.unwrap();
+        let e = open_event(&t.db, c.id, at(0)).await.id;
+        let best = async || t.db.event_frames(e).await.unwrap().iter().map(|f| f.is_best).collect::<Vec<_>>();
+        let frames = EventChange::Frames(vec![frame(0, true), frame(1, true), frame(2, true)]);
+        t.db.event_change(e, vec![frames], at(2)).await.unwrap();
+        assert_eq!(best().await, [false; 3]);
+        let told = t.db.journal_after(0, 100, None).await.unwrap().len();
+        for (index, expected) in [(2, [false, false, true]), (0, [true, false, false])] {
+            t.db.event_change(e, vec![EventChange::BestFrame(index)], at(3)).await.unwrap();
+            assert_eq!(best().await, expected);
+        }
+        assert_eq!(t.db.journal_after(0, 100, None).await.unwrap().len(), told, "nobody is told of it");
+    }
+
+    async fn who_looks_at_no_picture_does_so_in_no_mode(t) {
+        let c = t.db.camera_insert(camera("Door")).await.unwrap();
+        let e = open_event(&t.db, c.id, at(0)).await.id;
+        for (pictures, mode) in [(2, Some(AnalysisMode::MultiFrame)), (0, None)] {
+            let described = EventChange::Reanalysed(EventDescription { frame_count_used: pictures, ..words("A cat.") });
+            let event = t.db.event_change(e, vec![described], at(4)).await.unwrap();
+            assert_eq!((event.frame_count_used, event.analysis_mode), (Some(pictures), mode));
+        }
+    }
+
     async fn a_deleted_event_is_gone_from_everywhere(t) {
         let c = t.db.camera_insert(camera("Door")).await.unwrap();
         let e = open_event(&t.db, c.id, at(0)).await.id;

@@ -3,12 +3,16 @@
 use std::time::Duration;
 
 use argus_core::camera::AnalysisMode;
-use argus_core::describe::{Analysis, AnalysisStatus, AnalysisTrigger, Reanalysis};
-use argus_core::event::{DescriptionStatus, StatusReason};
+use argus_core::describe::{Analysis, AnalysisStatus, AnalysisTrigger, EventFacts, Reanalysis};
+use argus_core::event::{DescriptionStatus, DetectionType, StatusReason};
+use argus_core::journal::DeleteReason;
 use argus_core::{AnalysisId, EventId};
+use diesel::prelude::*;
 
 use super::{at, camera, lease_of, on_both, open_event};
 use crate::JobOrder::Oldest;
+use crate::conn::{DbConn, Role};
+use crate::schema::event_facts;
 use crate::{Asked, DbError, EventChange, JobCounts, ReanalysisAnswer};
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -100,6 +104,36 @@ on_both! {
         t.db.reanalysis_failed(failed(&first, 11, None), Some(at(500)), job.lease()).await.unwrap();
         let job = t.db.job_lease(at(500), MINUTE, 1, Oldest).await.unwrap().remove(0);
         assert_eq!((job.trigger, job.asked), (AnalysisTrigger::Retry, None));
+    }
+
+    async fn what_was_measured_is_there_for_every_wish(t) {
+        let c = t.db.camera_insert(camera("A")).await.unwrap().id;
+        let e = open_event(&t.db, c, at(0)).await.id;
+        let facts = EventFacts {
+            camera_name: "A".into(),
+            started_at: at(0),
+            duration_ms: Some(3000),
+            detection_type: DetectionType::Motion,
+            zones: vec![],
+            area: None,
+            largest_ratio: Some(0.07),
+            first_center: Some((0.1, 0.5)),
+            last_center: Some((0.9, 0.5)),
+            confidence: 66,
+        };
+        t.db.job_ready(e, Some(facts.clone()), at(1)).await.unwrap();
+        t.db.job_finish(lease_of(&t.db, e).await).await.unwrap();
+        for s in [10, 20] {
+            let asked = t.db.reanalysis_queue(receipt(e, s), Reanalysis::default(), at(s)).await.unwrap();
+            assert_eq!(asked, ReanalysisAnswer::Queued);
+            let job = t.db.job_lease(at(s), MINUTE, 1, Oldest).await.unwrap().remove(0);
+            assert_eq!(job.facts, Some(facts.clone()));
+            t.db.job_finish(job.lease()).await.unwrap();
+        }
+        t.db.event_delete(e, DeleteReason::User, at(30)).await.unwrap();
+        let mut conn = DbConn::connect(&t.url, Role::Reader).unwrap();
+        let left: i64 = event_facts::table.count().get_result(&mut conn).unwrap();
+        assert_eq!(left, 0, "they go with the event");
     }
 
     async fn three_an_hour(t) {

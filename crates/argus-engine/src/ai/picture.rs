@@ -60,6 +60,9 @@ fn prepare(file: Bytes) -> Result<Prepared, ControlError> {
         Some(format @ (ImageFormat::Jpeg | ImageFormat::Png | ImageFormat::WebP)) => format,
         _ => return Err(bad("is neither JPEG nor PNG nor WebP")),
     };
+    if format == ImageFormat::Jpeg && !is_whole(&file) {
+        return Err(bad("cannot be decoded: the JPEG is cut off"));
+    }
     let mut decoder = reader.into_decoder().map_err(unreadable)?;
     let (width, height) = decoder.dimensions();
     if u64::from(width) * u64::from(height) > PIXELS {
@@ -80,6 +83,39 @@ fn prepare(file: Bytes) -> Result<Prepared, ControlError> {
     let mut jpeg = Vec::new();
     JpegEncoder::new_with_quality(&mut jpeg, QUALITY).encode_image(&picture).map_err(unreadable)?;
     Ok(Prepared { width: picture.width(), height: picture.height(), jpeg: jpeg.into(), measured })
+}
+
+/// Whether a JPEG comes to its end marker; the decoder fills up with grey what is missing. Segments are stepped over by
+/// their length: a thumbnail inside one has an end marker of its own (ITU-T T.81, annex B).
+fn is_whole(jpeg: &[u8]) -> bool {
+    const END: u8 = 0xD9;
+    const SCAN: u8 = 0xDA;
+    let mut at = 2;
+    loop {
+        match (jpeg.get(at), jpeg.get(at + 1)) {
+            (Some(0xFF), Some(&END)) => return true,
+            // Fill bytes, and markers without a segment.
+            (Some(0xFF), Some(0xFF)) => at += 1,
+            (Some(0xFF), Some(0x01 | 0xD0..=0xD8)) => at += 2,
+            (Some(0xFF), Some(&marker)) => {
+                let Some([high, low]) = jpeg.get(at + 2..at + 4) else { return false };
+                at += 2 + usize::from(u16::from_be_bytes([*high, *low]).max(2));
+                if marker == SCAN {
+                    at = scan_end(jpeg, at);
+                }
+            }
+            // What should not be between segments, and is of no consequence.
+            (Some(_), _) => at += 1,
+            (None, _) => return false,
+        }
+    }
+}
+
+/// Where the data of a scan end: at a marker that is neither a stuffed byte nor a restart.
+fn scan_end(jpeg: &[u8], from: usize) -> usize {
+    let data = jpeg.get(from..).unwrap_or_default();
+    let is_marker = |pair: &[u8]| matches!(pair, [0xFF, next] if !matches!(next, 0x00 | 0xD0..=0xD7 | 0xFF));
+    data.windows(2).position(is_marker).map_or(jpeg.len(), |place| from + place)
 }
 
 /// What every picture has: its size as it is looked at, and its light.
@@ -148,6 +184,35 @@ mod tests {
 
     fn refusal(file: Bytes) -> String {
         prepare(file).err().unwrap().to_string()
+    }
+
+    #[test]
+    fn a_jpeg_that_is_cut_off_is_refused() {
+        let whole = file(640, 360, ImageFormat::Jpeg);
+        for bytes in [700, whole.len() / 2, whole.len() - 2, whole.len() - 1] {
+            let reason = refusal(whole.slice(..bytes));
+            assert!(reason.contains("cut off"), "{bytes} of {}: {reason}", whole.len());
+        }
+        // What comes after the end does not matter.
+        let more = [&whole[..], b"a camera's own notes"].concat();
+        assert!(prepare(more.into()).is_ok());
+    }
+
+    #[test]
+    fn the_end_of_a_thumbnail_is_not_that_of_its_picture() {
+        let thumbnail = [0xFF, 0xE1, 0x00, 0x06, 0xFF, 0xD8, 0xFF, 0xD9];
+        let scan = [0xFF, 0xDA, 0x00, 0x02, 0x12, 0xFF, 0x00, 0x34, 0xFF, 0xD0, 0x56];
+        let check = |parts: &[&[u8]], expected| assert_eq!(is_whole(&parts.concat()), expected, "{parts:?}");
+        check(&[&[0xFF, 0xD8], &thumbnail, &scan, &[0xFF, 0xD9]], true);
+        check(&[&[0xFF, 0xD8], &thumbnail, &scan, &[0xFF, 0xFF, 0xD9]], true);
+        // Several scans, as of a progressive picture, and padding between segments.
+        check(&[&[0xFF, 0xD8], &scan, &scan, &[0, 0], &thumbnail, &[0xFF, 0xD9]], true);
+        check(&[&[0xFF, 0xD8], &thumbnail, &scan], false);
+        check(&[&[0xFF, 0xD8], &thumbnail], false);
+        check(&[&[0xFF, 0xD8], &thumbnail[..6]], false);
+        check(&[&[0xFF, 0xD8, 0xFF]], false);
+        check(&[&[0xFF, 0xD8]], false);
+        check(&[], false);
     }
 
     #[test]

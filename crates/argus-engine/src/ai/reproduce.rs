@@ -32,7 +32,7 @@ impl Engine {
             return Err(gone("its provider has another model now"));
         }
         let prompt = call.prompt.clone().ok_or_else(|| gone("its prompt is gone"))?;
-        let frames = question::frames(deps, &event).await.map_err(|e| match e {
+        let (frames, _best) = question::frames(deps, &event).await.map_err(|e| match e {
             EngineError::Database(e) => failed(e),
             other => ControlError::Unavailable(other.to_string()),
         })?;

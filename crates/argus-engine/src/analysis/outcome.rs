@@ -1,5 +1,7 @@
 //! What becomes of an answer, and of none.
 
+use std::collections::BTreeSet;
+
 use argus_core::call::StoredCall;
 use argus_core::camera::AnalysisMode;
 use argus_core::describe::{
@@ -26,13 +28,16 @@ pub(crate) struct Attempt<'a> {
     pub(crate) steps: AnalysisSteps,
     /// Nobody who may be asked describes these pictures, and that will not change by itself.
     pub(crate) is_refused: bool,
+    /// The mode that was asked for.
+    pub(crate) wanted: AnalysisMode,
 }
 
 impl<'a> Attempt<'a> {
     /// A try that was begun at a moment.
     pub(crate) fn new(job: &'a Job, event: &'a Event, begun: Timestamp, receipt: Analysis) -> Self {
         let queued_ms = u32::try_from(begun.since(job.due_at).as_millis()).unwrap_or(u32::MAX);
-        Self { job, event, receipt, steps: AnalysisSteps { queued_ms, ..AnalysisSteps::default() }, is_refused: false }
+        let (steps, wanted) = (AnalysisSteps { queued_ms, ..AnalysisSteps::default() }, receipt.analysis_mode);
+        Self { job, event, receipt, steps, is_refused: false, wanted }
     }
 
     /// The receipt of a try that ended without anybody being asked.
@@ -74,7 +79,12 @@ pub(crate) async fn resume(deps: &Deps, job: &Job, event: &Event, kept: KeptAnsw
         refused: false,
     };
     let mode = kept.receipt.analysis_mode;
-    let mut attempt = Attempt::new(job, event, deps.clock.now(), kept.receipt);
+    let asked = job.asked.as_ref().and_then(|asked| asked.how.analysis_mode);
+    let wanted = match asked {
+        Some(wanted) => wanted,
+        None => deps.db.camera_get(event.camera_id).await?.config.analysis_mode,
+    };
+    let mut attempt = Attempt { wanted, ..Attempt::new(job, event, deps.clock.now(), kept.receipt) };
     attempt.steps.providers_ms = record.latency_ms.unwrap_or(0);
     finish(deps, attempt, mode, frames, DescribeOutcome { record, result: Ok(kept.description) }).await
 }
@@ -100,7 +110,8 @@ pub(crate) async fn finish(
 ) -> Result<(), EngineError> {
     let now = deps.clock.now();
     let record = outcome.record;
-    let receipt = Analysis {
+    let calls = with_patience(|| deps.db.ai_calls_of_analysis(attempt.receipt.id)).await?;
+    let mut receipt = Analysis {
         finished_at: Some(now),
         provider: record.provider,
         provider_id: record.provider_id,
@@ -119,13 +130,26 @@ pub(crate) async fn finish(
         steps: Some(attempt.steps),
         ..attempt.receipt
     };
-    let (job, event, is_refused) = (attempt.job, attempt.event, attempt.is_refused);
+    let Attempt { job, event, is_refused, wanted, .. } = attempt;
     match outcome.result {
         Ok(words) => {
-            let reason = fallback_reason(&receipt);
-            described(deps, job, event, Answered { receipt, words, mode, frames, reason }).await
+            let seen = looked_at(&calls).unwrap_or(frames);
+            let mode = match seen {
+                0 => mode,
+                1 => AnalysisMode::SingleFrame,
+                _ => AnalysisMode::MultiFrame,
+            };
+            receipt.analysis_mode = mode;
+            let reason = fallback_reason(&receipt, wanted, frames, seen);
+            described(deps, job, event, Answered { receipt, words, mode, frames: seen, reason }).await
         }
-        Err(failure) => not_described(deps, job, event, receipt, (failure, is_refused)).await,
+        Err(failure) => {
+            if calls.is_empty() {
+                // What was chosen was sent to nobody.
+                receipt.frames.clear();
+            }
+            not_described(deps, job, event, receipt, (failure, is_refused)).await
+        }
     }
 }
 
@@ -134,8 +158,9 @@ pub(crate) struct Answered {
     pub(crate) receipt: Analysis,
     pub(crate) words: Description,
     pub(crate) mode: AnalysisMode,
+    /// How many stored pictures were looked at for it.
     pub(crate) frames: usize,
-    /// Why not the first provider, or no provider at all.
+    /// Why not the first provider or the wanted mode, or no provider at all.
     pub(crate) reason: Option<String>,
 }
 
@@ -248,10 +273,25 @@ fn total(input: Option<u32>, output: Option<u32>) -> Option<u32> {
     }
 }
 
-/// Why not the first provider, in at most 300 characters.
-fn fallback_reason(receipt: &Analysis) -> Option<String> {
-    let first = receipt.fallback_path.first()?;
-    Some(format!("{}: {}", first.provider_name, first.message).chars().take(300).collect())
+/// How many stored pictures the call that was answered had something of; `None` when no call is on record.
+fn looked_at(calls: &[StoredCall]) -> Option<usize> {
+    let answered = calls.iter().rfind(|call| call.finished_at.is_some() && call.error_kind.is_none())?;
+    let indices: BTreeSet<u32> = answered.frames.iter().filter_map(|frame| frame.index).collect();
+    Some(indices.len())
+}
+
+/// Why not the first provider, or else why not the wanted mode, in at most 300 characters. Of the pictures so many were
+/// chosen, and so many looked at. Whoever was asked a second time is no other provider.
+fn fallback_reason(receipt: &Analysis, wanted: AnalysisMode, chosen: usize, seen: usize) -> Option<String> {
+    let name = receipt.provider_name.as_deref();
+    let other = receipt.fallback_path.iter().find(|step| Some(step.provider_name.as_str()) != name);
+    let why = match other {
+        Some(first) => format!("{}: {}", first.provider_name, first.message),
+        None if wanted != AnalysisMode::MultiFrame || seen != 1 => return None,
+        None if chosen > 1 => format!("{}: no more than one picture fits into a request", name.unwrap_or_default()),
+        None => "there is only one picture of the event".to_owned(),
+    };
+    Some(why.chars().take(300).collect())
 }
 
 /// The event will not be described, for this reason.
@@ -285,5 +325,47 @@ async fn drop_unkept(deps: &Deps, event: &Event) {
         if let Err(e) = deps.media.delete(&frame_key(&prefix, frame.index)).await {
             warn!(event.id = %event.id, "a picture that is not to be kept stays: {}", chain(&e));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use argus_core::describe::AnalysisTrigger;
+    use argus_core::{AnalysisId, EventId};
+
+    use super::*;
+    use crate::analysis::receipt::running;
+
+    #[test]
+    fn a_second_question_to_the_same_provider_is_no_fall_back() {
+        let now = Timestamp::from_millis(0);
+        let check = |path: &[(&str, &str)], wanted, (chosen, seen), expected: Option<&str>| {
+            let step = |(name, message): &(&str, &str)| FallbackStep {
+                provider_name: (*name).to_owned(),
+                model: "m".into(),
+                error_kind: DescribeFailure::InvalidAnswer,
+                message: (*message).to_owned(),
+                latency_ms: 1,
+            };
+            let blank = running(AnalysisId::new(now), EventId::new(now), AnalysisTrigger::Initial, wanted, vec![], now);
+            let receipt = Analysis {
+                provider_name: Some("Fake".into()),
+                fallback_path: path.iter().map(step).collect(),
+                ..blank
+            };
+            assert_eq!(fallback_reason(&receipt, wanted, chosen, seen).as_deref(), expected, "{path:?}");
+        };
+        use AnalysisMode::{MultiFrame, SingleFrame};
+        check(&[], MultiFrame, (6, 6), None);
+        check(&[("Fake", "asked once more: vague")], MultiFrame, (6, 6), None);
+        check(&[("First", "no money"), ("Fake", "asked once more")], MultiFrame, (6, 6), Some("First: no money"));
+        check(&[("Fake", "asked once more"), ("First", "no money")], MultiFrame, (1, 1), Some("First: no money"));
+        check(&[], SingleFrame, (1, 1), None);
+        check(&[], MultiFrame, (1, 1), Some("there is only one picture of the event"));
+        check(&[], MultiFrame, (6, 1), Some("Fake: no more than one picture fits into a request"));
+        // Whoever looks at none does not look at too few.
+        check(&[], MultiFrame, (6, 0), None);
+        let long = "é".repeat(400);
+        check(&[("A", &long)], MultiFrame, (6, 6), Some(&format!("A: {}", "é".repeat(297))));
     }
 }

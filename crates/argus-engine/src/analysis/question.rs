@@ -20,23 +20,26 @@ use crate::error::EngineError;
 const DAYS: u64 = 14;
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
-/// Leaves the picture from the middle of the event: which one moved most was not kept.
-pub(crate) fn one_of(frames: &mut Vec<DescribeFrame>) {
-    let middle = frames.len() / 2;
-    if middle < frames.len() {
-        *frames = vec![frames.swap_remove(middle)];
+/// Leaves the picture of the strongest moment, or where that is not known or not there the one from the middle.
+pub(crate) fn one_of(frames: &mut Vec<DescribeFrame>, best: Option<u32>) {
+    let place = frames.iter().position(|frame| Some(frame.index) == best).unwrap_or(frames.len() / 2);
+    if place < frames.len() {
+        *frames = vec![frames.swap_remove(place)];
     }
 }
 
-/// The pictures of an event, in order; one that is gone is left out. Those that are not to be kept are there until the
-/// event's own description is made.
+/// The pictures of an event, in order, and which of them is that of the strongest moment; one that is gone is left out.
+/// Those that are not to be kept are there until the event's own description is made.
 ///
 /// # Errors
 /// When none could be read, and the store failed at one: the pictures may be there again later.
-pub(crate) async fn frames(deps: &Deps, event: &Event) -> Result<Vec<DescribeFrame>, EngineError> {
+pub(crate) async fn frames(
+    deps: &Deps,
+    event: &Event,
+) -> Result<(Vec<DescribeFrame>, Option<u32>), EngineError> {
     let prefix = event_prefix(event.camera_id, event.id, event.timestamp);
     let mut frames = Vec::new();
-    let mut failed = None;
+    let (mut failed, mut best) = (None, None);
     for row in deps.db.event_frames(event.id).await? {
         // A picture that cannot be read is one that is not there: the others still tell what happened.
         let found = deps.media.get(&frame_key(&prefix, row.index)).await.unwrap_or_else(|e| {
@@ -45,6 +48,7 @@ pub(crate) async fn frames(deps: &Deps, event: &Event) -> Result<Vec<DescribeFra
             None
         });
         if let Some(jpeg) = found {
+            best = best.or(row.is_best.then_some(row.index));
             frames.push(DescribeFrame {
                 index: row.index,
                 offset_ms: row.offset_ms,
@@ -57,11 +61,11 @@ pub(crate) async fn frames(deps: &Deps, event: &Event) -> Result<Vec<DescribeFra
     }
     match failed {
         Some(e) if frames.is_empty() => Err(e),
-        _ => Ok(frames),
+        _ => Ok((frames, best)),
     }
 }
 
-/// What was measured; after a crash only what the event itself says.
+/// What was measured; after a crash only what the event itself says. What set it off is as the controller sees it now.
 pub(crate) fn facts(measured: Option<EventFacts>, event: &Event) -> EventFacts {
     let measured = measured.unwrap_or_else(|| EventFacts {
         camera_name: event.camera_name.clone(),
@@ -75,7 +79,8 @@ pub(crate) fn facts(measured: Option<EventFacts>, event: &Event) -> EventFacts {
         last_center: None,
         confidence: event.confidence,
     });
-    EventFacts { duration_ms: event.duration_ms.or(measured.duration_ms), ..measured }
+    let duration_ms = event.duration_ms.or(measured.duration_ms);
+    EventFacts { duration_ms, detection_type: event.detection_type, ..measured }
 }
 
 /// What is normal for the camera at this hour of the day, by the last whole days; nothing when that cannot be told.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use argus_core::EventId;
 use argus_core::event::{DescriptionStatus, Event, StatusReason};
+use argus_core::journal::MessageType;
 use argus_core::ports::Control;
 use serde_json::json;
 
@@ -52,6 +53,29 @@ async fn a_budget_of_nothing_lets_nobody_be_asked_who_costs_until_it_is_changed(
         let event = described(&stage, id).await;
         assert_eq!((event.status_reason, stage.script.calls()), (None, calls + 1));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_limit_that_is_spent_when_it_is_set_is_told_of_at_once() {
+    let stage = Stage::start().await;
+    let camera = stage.resting().await;
+    stage.script.answers(cat(0.5));
+    stage.described(&camera, 1).await;
+    let told = async || {
+        let all = stage.db.journal_after(0, 500, None).await.unwrap();
+        let news = all.into_iter().filter(|m| m.r#type == MessageType::NotificationNew);
+        news.map(|m| m.data["title"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(told().await, [""; 0]);
+    stage.put(json!({"ai": {"budgets": {"daily_usd": 0.1}}})).await;
+    let titles = told().await;
+    assert!(titles.len() == 1 && titles[0].starts_with("100 % of the day's"), "{titles:?}");
+    // What has nothing to do with it says nothing new.
+    stage.put(json!({"ai": {"budgets": {"daily_usd": 0.1}, "concurrency": 1}})).await;
+    assert_eq!(told().await.len(), 1);
+    stage.put(json!({"ai": {"budgets": {"daily_usd": null, "monthly_usd": 1}}})).await;
+    let titles = told().await;
+    assert!(titles.len() == 2 && titles[1].starts_with("50 % of the month's"), "{titles:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

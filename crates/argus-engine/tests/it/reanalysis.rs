@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use argus_core::camera::AnalysisMode;
-use argus_core::describe::{AnalysisStatus, AnalysisTrigger, DescribeFailure, Reanalysed, Reanalysis};
-use argus_core::event::DescriptionStatus;
+use argus_core::describe::{AnalysisStatus, AnalysisTrigger, DescribeFailure, EventFacts, Reanalysed, Reanalysis};
+use argus_core::event::{DescriptionStatus, DetectionType};
 use argus_core::ports::{Control, ControlError};
 use argus_core::{AnalysisId, ErrorClass, EventId};
 use argus_db::{EventChange, JobCounts};
+use object_store::ObjectStoreExt as _;
 use serde_json::json;
 
 use crate::describer::{Answer, provider};
@@ -203,6 +204,56 @@ async fn mode_prompt_and_provider_are_as_asked_or_as_for_a_new_event() {
     assert_eq!(chosen.choice.only.as_deref(), Some("Local"));
     assert_eq!((several.mode, several.frames.len()), (AnalysisMode::MultiFrame, 3));
     assert_eq!(stage.get(id).await.reanalysis_count, 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_measured_and_the_best_picture_are_known_again() {
+    let stage = Stage::start().await;
+    let camera = stage.resting().await;
+    let id = stage.bare_event(&camera, 3).await;
+    stage.db.event_change(id, vec![EventChange::BestFrame(2)], argus_core::Clock::now(&*stage.clock)).await.unwrap();
+    let facts = EventFacts {
+        camera_name: "Wall".into(),
+        started_at: argus_core::Clock::now(&*stage.clock),
+        duration_ms: Some(3000),
+        detection_type: DetectionType::Motion,
+        zones: vec!["Yard".into()],
+        area: None,
+        largest_ratio: Some(0.07),
+        first_center: Some((0.1, 0.5)),
+        last_center: Some((0.9, 0.5)),
+        confidence: 61,
+    };
+    stage.db.job_ready(id, Some(facts.clone()), argus_core::Clock::now(&*stage.clock)).await.unwrap();
+    stage.nudge().await;
+    stage.until(id, |e| e.description_status == DescriptionStatus::Described).await;
+    let how = Reanalysis { analysis_mode: Some(AnalysisMode::SingleFrame), ..Reanalysis::default() };
+    ends(&stage, queued(&stage, id, how).await).await;
+    let asked = stage.script.asked();
+    assert_eq!((asked.len(), &asked[0].facts, &asked[1].facts), (2, &facts, &facts));
+    assert_eq!(asked[1].frames.iter().map(|f| f.index).collect::<Vec<_>>(), [2]);
+    let event = stage.get(id).await;
+    assert_eq!((event.analysis_mode, event.frame_count_used), (Some(AnalysisMode::SingleFrame), Some(1)));
+    assert_eq!(event.fallback_reason, None, "one picture was wished for");
+
+    // The strongest moment's picture is gone.
+    let prefix = argus_core::media::event_prefix(camera.id, id, event.timestamp);
+    stage.media.delete(&argus_core::media::frame_key(&prefix, 2).into()).await.unwrap();
+    let how = Reanalysis { analysis_mode: Some(AnalysisMode::SingleFrame), ..Reanalysis::default() };
+    ends(&stage, queued(&stage, id, how).await).await;
+    assert_eq!(stage.script.asked()[2].frames.iter().map(|f| f.index).collect::<Vec<_>>(), [1]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn why_not_the_wanted_mode_is_told() {
+    let stage = Stage::start().await;
+    let camera = stage.camera(|c| (c.is_enabled, c.analysis_mode) = (false, AnalysisMode::MultiFrame)).await;
+    let id = stage.described(&camera, 1).await;
+    let event = stage.get(id).await;
+    assert_eq!((event.analysis_mode, event.frame_count_used), (Some(AnalysisMode::SingleFrame), Some(1)));
+    assert_eq!(event.fallback_reason.as_deref(), Some("there is only one picture of the event"));
+    let receipt = &stage.receipts(id).await[0];
+    assert_eq!((receipt.analysis_mode, receipt.frames.len()), (AnalysisMode::SingleFrame, 1));
 }
 
 #[tokio::test(flavor = "multi_thread")]
