@@ -24,6 +24,7 @@ mod pages;
 mod postgres;
 mod privacy;
 mod protect;
+mod readme;
 mod replay;
 mod retention;
 mod schemathesis;

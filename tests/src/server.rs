@@ -1,6 +1,6 @@
 //! The real `argus-server` as a child process: started, watched through `/proc`, killed.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
@@ -20,7 +20,7 @@ const START_DEADLINE: Duration = Duration::from_secs(30);
 /// What a server is started with beyond its data dir.
 #[derive(Debug, Clone, Default)]
 pub struct ServerOptions {
-    /// Further arguments.
+    /// Further arguments; a command comes first. `demo` has a data dir of its own.
     pub args: Vec<OsString>,
     /// Environment variables. Those of this process that begin with `ARGUS_` are not passed on.
     pub env: Vec<(String, OsString)>,
@@ -59,11 +59,12 @@ impl ServerProcess {
         for (name, value) in &options.env {
             secrets::remember_variable(name, &value.to_string_lossy());
         }
+        let is_demo = options.args.first().is_some_and(|command| command == "demo");
+        let place = if is_demo { None } else { Some([OsStr::new("--data-dir"), data_dir.as_os_str()]) };
         let mut child = bare_command(program)
-            .arg("--data-dir")
-            .arg(data_dir)
-            .args(["--listen", options.listen.as_deref().unwrap_or("127.0.0.1:0")])
             .args(&options.args)
+            .args(place.iter().flatten())
+            .args(["--listen", options.listen.as_deref().unwrap_or("127.0.0.1:0")])
             .envs(postgres::variable(data_dir))
             .envs(options.env.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())

@@ -9,7 +9,7 @@ use xshell::{Shell, cmd};
 use crate::packages::{self, Need};
 use crate::workspace::{self, Target};
 
-/// Measure: motion quality, cost of each stage, delays. Without a name, each in turn.
+/// Measure: motion quality, cost of each stage, delays, the API under load, vision models, controllers. Without a name, each in turn.
 #[derive(Args)]
 pub(crate) struct Bench {
     /// Refuse to install missing system packages.

@@ -9,7 +9,9 @@ use crate::packages::{self, Need};
 use crate::workspace;
 
 /// What lies beside the binary.
-const BESIDE: &[&str] = &["README.md", "CHANGELOG.md", "LICENSE-MIT", "LICENSE-APACHE", "docs/openapi.json"];
+const BESIDE: &[&str] = &["README.md", "CHANGELOG.md", "LICENSE-MIT", "LICENSE-APACHE"];
+/// Packed whole, in its place: README and messages of the binary name files in it.
+const DOCS: &str = "docs";
 
 /// Build a release archive with its checksum, in target/dist.
 #[derive(Args)]
@@ -37,6 +39,7 @@ impl Dist {
         for file in BESIDE {
             sh.copy_file(file, &folder)?;
         }
+        cmd!(sh, "cp -R {DOCS} {folder}").run()?;
         let _there = sh.push_dir(&dist);
         let archive = format!("{name}.tar.gz");
         cmd!(sh, "tar -czf {archive} {name}").run()?;
@@ -47,5 +50,41 @@ impl Dist {
         sh.write_file(format!("{archive}.sha256"), format!("{checksum}\n"))?;
         println!("{}", dist.join(&archive).display());
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    /// What the text of a page links to, without other hosts and places within the page.
+    fn links(page: &str) -> Vec<&str> {
+        let targets = page.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next());
+        targets.filter(|target| !target.is_empty() && !target.contains("://")).collect()
+    }
+
+    #[test]
+    fn every_link_of_a_packed_page_leads_to_something_packed() {
+        let root = workspace::root();
+        let docs = root.join(DOCS);
+        let found = |folder: &Path| -> Vec<_> {
+            std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect()
+        };
+        let mut pages: Vec<_> = BESIDE.iter().map(|name| root.join(name)).collect();
+        pages.extend(found(&docs));
+        pages.extend(found(&docs.join("adr")));
+        pages.retain(|page| page.extension().is_some_and(|end| end == "md"));
+        assert!(pages.len() > 5, "{pages:?}");
+        for page in pages {
+            let text = std::fs::read_to_string(&page).unwrap();
+            for link in links(&text) {
+                let target = page.parent().unwrap().join(link);
+                let target = target.canonicalize().unwrap_or_else(|e| panic!("{}: {link}: {e}", page.display()));
+                let beside = BESIDE.iter().any(|name| root.join(name).canonicalize().unwrap() == target);
+                assert!(beside || target.starts_with(docs.canonicalize().unwrap()), "{}: {link}", page.display());
+            }
+        }
     }
 }

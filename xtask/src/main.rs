@@ -52,9 +52,9 @@ enum Task {
     Openapi(openapi::Openapi),
     /// Run a command beside a throw-away PostgreSQL.
     Pg(pg::Pg),
-    /// Measure: motion quality, cost of each stage, delays.
+    /// Measure: motion quality, cost of each stage, delays, the API under load, vision models, controllers.
     Bench(bench::Bench),
-    /// Check what no compiler checks: dependency edges, file lengths, migration pairs, the tree.
+    /// Check what no compiler checks: dependency edges, file lengths, migration pairs, the tree, rust-version, words.
     Tidy(tidy::Tidy),
     /// Check licences, sources, duplicate versions and advisories of the dependencies.
     Deny(deny::Deny),

@@ -67,6 +67,8 @@ const PACKAGES: &[Package] = &[
     package(Need::Tests, "ffmpeg", "ffmpeg-free", "ffmpeg", "ffmpeg"),
     package(Need::Tests, "libpq-dev", "libpq-devel", "postgresql-libs", "libpq"),
     package(Need::Tests, "postgresql", "postgresql-server", "postgresql", "postgresql@17"),
+    // A network of its own, for what must not leave the house.
+    package(Need::Tests, "iproute2", "iproute", "iproute2", ""),
     // schemathesis and the OpenAPI validator live in an environment of their own.
     package(Need::Tests, "python3-venv", "python3", "python", "python"),
     // The pages of the documentation are looked at in a browser. Homebrew has none of these as packages of the command line.
@@ -229,6 +231,18 @@ mod tests {
         assert_eq!(commands[0], ["apt-get", "update"]);
         assert!(commands[1].ends_with(&["--no-install-recommends", "a", "b"].map(str::to_owned)), "{commands:?}");
         assert_eq!(Manager::Pacman.install_commands(&["a"]), [["pacman", "-S", "--needed", "--noconfirm", "a"]]);
+    }
+
+    #[test]
+    fn the_readme_names_what_the_server_needs() {
+        let readme = std::fs::read_to_string(crate::workspace::root().join("README.md")).unwrap();
+        let commands: Vec<&str> = readme.lines().skip_while(|line| !line.starts_with("apt-get install")).collect();
+        let end = commands.iter().position(|line| *line == "```").unwrap();
+        let named: std::collections::BTreeSet<&str> =
+            commands[..end].iter().flat_map(|line| line.split('#').next().unwrap().split_whitespace()).collect();
+        for name in wanted(Manager::Apt, Need::Server, false) {
+            assert!(named.contains(name), "{name} is not in the README");
+        }
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! `cargo xtask test`: every test of the workspace, with what they need around them.
 
+mod skipped;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -29,6 +31,7 @@ pub(crate) struct Test {
 impl Test {
     pub(crate) fn run(self, sh: &Shell) -> anyhow::Result<()> {
         packages::ensure(sh, Need::Tests, self.no_install)?;
+        let _skipped = skipped::Skipped::watch()?;
         // Ctrl-C ends the tests, which the terminal tells by itself; this process stays to stop PostgreSQL.
         let _interrupt = Interrupt::catch()?;
         let postgres = if self.no_postgres { None } else { Some(Postgres::start(sh)?) };

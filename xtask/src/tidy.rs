@@ -11,7 +11,7 @@ use anyhow::bail;
 use clap::Args;
 use xshell::Shell;
 
-/// Check what no compiler checks: dependency edges, file lengths, migration pairs, the tree.
+/// Check what no compiler checks: dependency edges, file lengths, migration pairs, the tree, rust-version, words.
 #[derive(Args)]
 pub(crate) struct Tidy {
     /// Only these checks, by the first words they are printed with.

@@ -1,6 +1,7 @@
 //! Programs of Python's and Node's world that tests run, each set in a folder of its own below `target/tools`.
 
-use std::path::PathBuf;
+use std::iter;
+use std::path::{Path, PathBuf};
 
 use xshell::{PushEnv, Shell, cmd};
 
@@ -12,8 +13,8 @@ struct Set {
     title: &'static str,
     /// Below `target/tools`.
     folder: &'static str,
-    /// What is installed, with exact versions.
-    requirements: &'static str,
+    /// What is installed, with exact versions: lists for pip, then one for npm, which pip has to bring.
+    requirements: &'static [&'static str],
     /// Under this name tests find the folder with the programs.
     variable: &'static str,
 }
@@ -26,31 +27,31 @@ const SETS: [Set; 5] = [
     Set {
         title: "schemathesis and the OpenAPI validator",
         folder: "python",
-        requirements: "tests/schemathesis/requirements.txt",
+        requirements: &["tests/schemathesis/requirements.txt"],
         variable: "ARGUS_TEST_TOOLS",
     },
     Set {
         title: "the LiteLLM proxy",
         folder: "litellm",
-        requirements: "tests/litellm/requirements.txt",
+        requirements: &["tests/litellm/requirements.txt"],
         variable: "ARGUS_TEST_LITELLM",
     },
     Set {
         title: "uiprotect 15, a client that certifies the controller simulator",
         folder: "uiprotect",
-        requirements: "tests/protect-sim/drivers/requirements.txt",
+        requirements: &["tests/protect-sim/drivers/requirements.txt"],
         variable: "ARGUS_TEST_UIPROTECT",
     },
     Set {
         title: "uiprotect 25, a client that certifies the controller simulator",
         folder: "uiprotect-25",
-        requirements: "tests/protect-sim/drivers/requirements-25.txt",
+        requirements: &["tests/protect-sim/drivers/requirements-25.txt"],
         variable: "ARGUS_TEST_UIPROTECT_25",
     },
     Set {
         title: "unifi-protect, another client that certifies the controller simulator",
         folder: "unifi-protect",
-        requirements: "tests/protect-sim/drivers/package.json",
+        requirements: &["tests/protect-sim/drivers/requirements-node.txt", "tests/protect-sim/drivers/package.json"],
         variable: "ARGUS_TEST_UNIFI_PROTECT",
     },
 ];
@@ -70,27 +71,18 @@ pub(crate) fn ensure(sh: &Shell) -> anyhow::Result<Vec<PushEnv<'_>>> {
 impl Set {
     fn ensure(&self, sh: &Shell) -> anyhow::Result<Option<PathBuf>> {
         let folder = workspace::target_dir()?.join("tools").join(self.folder);
-        let is_npm = self.requirements.ends_with(NPM);
-        let programs = if is_npm { folder.clone() } else { folder.join("bin") };
-        let requirements = self.requirements;
-        let wanted = sh.read_file(requirements)?;
+        let programs = folder.join("bin");
+        let mut wanted = String::new();
+        for requirements in self.requirements {
+            wanted.push_str(&sh.read_file(requirements)?);
+        }
         let kept = folder.join("installed.txt");
         if sh.read_file(&kept).is_ok_and(|installed| installed == wanted) {
             return Ok(Some(programs));
         }
-        let installed = if is_npm {
-            sh.create_dir(&folder)?;
-            sh.write_file(folder.join(NPM), &wanted)?;
-            let quiet = ["--no-audit", "--no-fund", "--no-package-lock", "--loglevel", "error"];
-            cmd!(sh, "npm install --prefix {folder} {quiet...}").run()
-        } else {
-            let pip = programs.join("pip");
-            // What is never run is not compiled.
-            let options = ["--quiet", "--disable-pip-version-check", "--prefer-binary", "--no-compile"];
-            cmd!(sh, "python3 -m venv {folder}")
-                .run()
-                .and_then(|()| cmd!(sh, "{pip} install {options...} -r {requirements}").run())
-        };
+        let installed = cmd!(sh, "python3 -m venv {folder}")
+            .run()
+            .and_then(|()| self.requirements.iter().try_for_each(|list| install(sh, &folder, list)));
         if let Err(failure) = installed {
             workspace::heading(&format!("SKIPPED: {}", self.title));
             println!("it could not be installed into {}: {failure}", folder.display());
@@ -99,4 +91,23 @@ impl Set {
         sh.write_file(kept, wanted)?;
         Ok(Some(programs))
     }
+}
+
+/// Installs what one list names.
+fn install(sh: &Shell, folder: &Path, requirements: &str) -> xshell::Result<()> {
+    let programs = folder.join("bin");
+    if requirements.ends_with(NPM) {
+        // npm is a script for the Node beside it.
+        let others = std::env::var_os("PATH").unwrap_or_default();
+        let path = std::env::join_paths(iter::once(programs.clone()).chain(std::env::split_paths(&others)));
+        let _path = path.map(|path| sh.push_env("PATH", path));
+        let npm = programs.join("npm");
+        sh.copy_file(requirements, folder.join(NPM))?;
+        let quiet = ["--no-audit", "--no-fund", "--no-package-lock", "--loglevel", "error"];
+        return cmd!(sh, "{npm} install --prefix {folder} {quiet...}").run();
+    }
+    let pip = programs.join("pip");
+    // What is never run is not compiled.
+    let options = ["--quiet", "--disable-pip-version-check", "--prefer-binary", "--no-compile"];
+    cmd!(sh, "{pip} install {options...} -r {requirements}").run()
 }

@@ -1,4 +1,4 @@
-//! Configuration: command line over environment over one TOML file over defaults (contract 3.2). Read once, here.
+//! Configuration: command line over environment over one TOML file over defaults. Read once, here.
 
 mod keys;
 mod values;
@@ -67,6 +67,15 @@ impl Config {
             name.starts_with("ARGUS_").then_some((name, value))
         });
         Self::from_parts(file, data_dir, listen, &environment.collect())
+    }
+
+    /// Which kind of database, without where and as whom.
+    #[must_use]
+    pub fn database(&self) -> &'static str {
+        match &self.database_url {
+            Some(url) if url.expose().starts_with("postgres") => "postgres",
+            _ => "sqlite",
+        }
     }
 
     fn from_parts(
@@ -267,6 +276,8 @@ mod tests {
     #[test]
     fn secrets_do_not_show() {
         let c = load("database_url = 'postgres://u:hunter2@h/d'", &[]);
-        assert!(!format!("{:?}", c.unwrap()).contains("hunter2"));
+        let c = c.unwrap();
+        assert!(!format!("{c:?}").contains("hunter2"));
+        assert_eq!((c.database(), load("", &[]).unwrap().database()), ("postgres", "sqlite"));
     }
 }

@@ -25,13 +25,13 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use cli::{ApiKeyCommand, Cli, Command, SealKeyCommand, UserCommand};
+use cli::{ApiKeyCommand, Cli, Command, Listen, Place, SealKeyCommand, UserCommand};
 use config::Config;
 use tracing::{info, warn};
 
 pub use wire::{Running, serve};
 
-/// Why the process ends, with its exit code (contract 3.1).
+/// Why the process ends, with its exit code (docs/config.md lists them).
 #[derive(Debug)]
 pub struct Failure {
     /// 1 failed while running, 2 wrong usage or configuration, 3 no address, 4 no data, 5 refused.
@@ -74,14 +74,18 @@ pub(crate) fn say(line: &str) -> Result<(), Failure> {
 /// `Failure` with the exit code and one line that says why.
 pub fn run(cli: Cli) -> Result<(), Failure> {
     memory::few_arenas();
-    let Cli { command, common, listen } = cli;
-    let command = command.unwrap_or(Command::Serve);
-    match command {
+    let command = cli.command.unwrap_or(Command::Serve(cli.serve));
+    let nowhere = Place::default();
+    let (place, listen) = match &command {
         Command::Openapi => return say(&openapi()?),
-        Command::Replay { file, camera } => return replay::run(&file, camera.as_deref()),
-        _ => {}
-    }
-    let mut config = Config::load(common.config.as_deref(), common.data_dir, listen.as_deref())?;
+        Command::Replay { file, camera } => return replay::run(file, camera.as_deref()),
+        Command::Serve(serve) => (&serve.place, serve.listen.listen.as_deref()),
+        Command::Demo(on) => (&nowhere, on.listen.as_deref()),
+        Command::User(UserCommand::Create { place, .. })
+        | Command::ApiKey(ApiKeyCommand::Create { place, .. })
+        | Command::SealKey(SealKeyCommand::Rotate(place) | SealKeyCommand::Forget(place)) => (place, None),
+    };
+    let mut config = Config::load(place.config.as_deref(), place.data_dir.clone(), listen)?;
     observe::start(&config.log, config.log_format)?;
     for name in &config.unknown_variables {
         let hint = match name.starts_with("ARGUS_AI_") {
@@ -93,20 +97,20 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
     let runtime =
         tokio::runtime::Runtime::new().map_err(|e| Failure::running(format!("the runtime cannot be started: {e}")))?;
     let done = match command {
-        Command::Demo => {
+        Command::Demo(Listen { listen }) => {
             let dir = tempfile::Builder::new().prefix("argus-demo-").tempdir();
             let dir = dir.map_err(|e| Failure::data(format!("cannot make a temporary directory: {e}")))?;
-            settle(&mut config, dir.path());
+            settle(&mut config, dir.path(), listen.is_some());
             runtime.block_on(until_signal(config, true))
         }
-        Command::User(UserCommand::Create { username, role, password_stdin: _, email }) => {
+        Command::User(UserCommand::Create { username, role, email, .. }) => {
             runtime.block_on(people::create(&config, &username, &role, email.as_deref()))
         }
-        Command::ApiKey(ApiKeyCommand::Create { name, scope, rate_limit, expires_at }) => {
+        Command::ApiKey(ApiKeyCommand::Create { name, scope, rate_limit, expires_at, .. }) => {
             runtime.block_on(keys::create(&config, &name, &scope, rate_limit, expires_at))
         }
-        Command::SealKey(SealKeyCommand::Rotate) => runtime.block_on(seal::rotate(&config)),
-        Command::SealKey(SealKeyCommand::Forget) => runtime.block_on(seal::forget(&config)),
+        Command::SealKey(SealKeyCommand::Rotate(_)) => runtime.block_on(seal::rotate(&config)),
+        Command::SealKey(SealKeyCommand::Forget(_)) => runtime.block_on(seal::forget(&config)),
         _ => runtime.block_on(until_signal(config, false)),
     };
     // A decoder or driver that does not come back must not keep the process.
@@ -118,14 +122,14 @@ fn openapi() -> Result<String, Failure> {
     argus_api::openapi::api().to_pretty_json().map_err(|e| Failure::running(format!("the document: {e}")))
 }
 
-/// A demo keeps to its own directory and to this machine, whatever is configured.
-fn settle(config: &mut Config, dir: &Path) {
+/// A demo keeps to its own directory and to this machine, whatever is configured; only its own option says otherwise.
+fn settle(config: &mut Config, dir: &Path, told_where: bool) {
     config.data_dir = dir.to_owned();
     config.database_url = None;
     config.media_dirs = vec![dir.join("media")];
     config.http = argus_api::HttpConfig::default();
     config.self_signed = false;
-    if config.listen.is_empty() {
+    if !told_where {
         config.listen = vec![std::net::SocketAddr::from(([127, 0, 0, 1], 8000))];
     }
 }
@@ -153,5 +157,21 @@ async fn until_signal(config: Config, demo: bool) -> Result<(), Failure> {
         () = running.stop() => Ok(()),
         _ = interrupt.recv() => Err(Failure::running("stopped by a second signal".into())),
         _ = terminate.recv() => Err(Failure::running("stopped by a second signal".into())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_demo_keeps_to_this_machine_unless_its_option_says_otherwise() {
+        for (option, told) in [(None, "127.0.0.1:8000"), (Some("192.0.2.1:81"), "192.0.2.1:81")] {
+            let mut config = Config::load(None, None, Some(option.unwrap_or("0.0.0.0:80"))).unwrap();
+            config.database_url = Some(argus_core::Secret::new("postgres://h/d"));
+            settle(&mut config, Path::new("/d"), option.is_some());
+            assert_eq!(config.listen, [told.parse().unwrap()]);
+            assert_eq!((config.data_dir.as_path(), config.database_url), (Path::new("/d"), None));
+        }
     }
 }

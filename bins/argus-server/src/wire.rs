@@ -93,10 +93,16 @@ async fn open(config: &Config, dir: &DataDir, reserve_bytes: u64) -> Result<Data
 /// Starts everything and returns when requests are served.
 ///
 /// # Errors
-/// `Failure` with the exit code of contract 3.1.
+/// `Failure` with the exit code that docs/config.md names.
 pub async fn serve(config: Config, demo: bool) -> Result<Running, Failure> {
     let dir = DataDir::open(&config.data_dir).map_err(unusable)?;
     let lock = dir.lock().map_err(unusable)?;
+    if dir.is_open_to_others() {
+        let folder = dir.path().display();
+        warn!(
+            "other users of this machine may look into {folder}; the secrets in it are private, `chmod 700` hides the rest"
+        );
+    }
     let db = open(&config, &dir, RESERVE_BYTES).await?;
     seal::check(&db, &dir).await?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -176,6 +182,13 @@ async fn offer(
     if let Some(address) = bound.redirect_addr() {
         info!("redirecting from http://{address} to HTTPS");
     }
+    info!(
+        version = env!("CARGO_PKG_VERSION"),
+        data_dir = %config.data_dir.display(),
+        database = config.database(),
+        addresses = %addresses.iter().map(|address| format!("{scheme}://{address}")).collect::<Vec<_>>().join(" "),
+        "argus-server started"
+    );
     let serving = tokio::spawn(bound.run());
     for address in &addresses {
         say(&format!("listening on {scheme}://{address}"))?;

@@ -1,6 +1,6 @@
 //! How a provider is doing, and whether it is asked: it is left alone for a while after failures.
 //!
-//! - After five failures in a row: for a minute, then one call decides (contract 11.1).
+//! - After five failures in a row: for a minute, then one call decides.
 //! - At once, for five minutes, when it refuses the key, has no money left or does not know the model: that does not mend
 //!   itself, and every try would send pictures to somebody who does not answer. A changed configuration or a try that
 //!   succeeds ends it before.

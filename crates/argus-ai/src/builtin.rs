@@ -63,8 +63,7 @@ fn of_event(facts: &EventFacts) -> Description {
 }
 
 /// The plain sentence that an event has from its first moment on, such as `Motion on Front door.`
-#[must_use]
-pub fn first_sentence(facts: &EventFacts) -> String {
+fn first_sentence(facts: &EventFacts) -> String {
     argus_core::describe::first_sentence(facts.detection_type, &one_line(&facts.camera_name, MAX_NAME))
 }
 
@@ -368,7 +367,10 @@ mod tests {
             let expected = format!(
                 "A picture of 640 x 360 pixels, {light} on the whole. No vision model was asked what it shows."
             );
-            assert_eq!((said.text, said.confidence, said.objects.len(), said.low_confidence), (expected, None, 0, true));
+            assert_eq!(
+                (said.text, said.confidence, said.objects.len(), said.low_confidence),
+                (expected, None, 0, true)
+            );
         };
         check(0, "dark");
         check(59, "dark");

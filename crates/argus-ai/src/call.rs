@@ -19,7 +19,7 @@ use crate::vendor::{Answer, Asked, Reach, Vendor};
 /// How much longer than its limit a vendor may take before it is cut off: its own end of time comes first, so that the
 /// record of the call is complete.
 const GRACE: Duration = Duration::from_millis(500);
-/// Longest raw answer in a record, characters (contract of the receipt).
+/// Longest raw answer in a record, characters, as a receipt has it.
 const MAX_RAW: usize = 65_536;
 
 /// A call that was made.
@@ -96,11 +96,7 @@ pub(crate) async fn send(what: Sending<'_>, ledger: &dyn Ledger) -> Result<Done,
 ///
 /// # Errors
 /// Why the ledger does not book it.
-pub(crate) async fn builtin(
-    member: &Member,
-    request: &DescribeRequest,
-    ledger: &dyn Ledger,
-) -> Result<Done, Refusal> {
+pub(crate) async fn builtin(member: &Member, request: &DescribeRequest, ledger: &dyn Ledger) -> Result<Done, Refusal> {
     let id = ledger.book(&booked_by(member)).await?;
     let begun = Instant::now();
     let description = builtin::describe(request);

@@ -285,7 +285,12 @@ impl<'a> Attempt<'a> {
         Ok(kept)
     }
 
-    async fn by_every_way(&mut self, asking: &Asking<'_>, prompt: &Prompt, turn: &mut Turn<'_>) -> Result<Done, Refusal> {
+    async fn by_every_way(
+        &mut self,
+        asking: &Asking<'_>,
+        prompt: &Prompt,
+        turn: &mut Turn<'_>,
+    ) -> Result<Done, Refusal> {
         let Asking { member, vendor, pictures, reach, waited, until, .. } = asking;
         let mut ways = 0;
         loop {

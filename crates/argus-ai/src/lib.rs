@@ -118,6 +118,5 @@ mod trial;
 mod vague;
 mod vendor;
 
-pub use builtin::{BUILTIN_MODEL, first_sentence};
-pub use prompt::PROMPT_VERSION;
+pub use builtin::BUILTIN_MODEL;
 pub use registry::Providers;

@@ -10,7 +10,7 @@ use crate::frames::Shot;
 use crate::text::one_line;
 
 /// Version of the template; it grows with every change of a word.
-pub const PROMPT_VERSION: u32 = 2;
+pub(crate) const PROMPT_VERSION: u32 = 2;
 
 /// Longest name of a camera or zone in a prompt, characters.
 const MAX_NAME: usize = 200;

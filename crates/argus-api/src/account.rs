@@ -1,4 +1,4 @@
-//! What callers see and change of themselves (contract 4.5).
+//! What callers see and change of themselves.
 
 use actix_web::http::{StatusCode, header};
 use actix_web::web::{Data, Json};

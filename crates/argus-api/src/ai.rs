@@ -1,4 +1,4 @@
-//! AI (contract 11): providers, pictures that somebody sends, what calls came to, and what left the machine.
+//! AI: providers, pictures that somebody sends, what calls came to, and what left the machine.
 
 pub(crate) mod capabilities;
 pub(crate) mod describe;

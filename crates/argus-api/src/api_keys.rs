@@ -1,4 +1,4 @@
-//! API keys: credentials of programs (contract 6.1).
+//! API keys: credentials of programs.
 
 use actix_web::http::header;
 use actix_web::web::{Data, Json};

@@ -1,4 +1,4 @@
-//! Failed sign-ins: how many there may be (contract 4.5), in bounded memory.
+//! Failed sign-ins: how many there may be, in bounded memory.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;

@@ -1,4 +1,4 @@
-//! Cameras (contract 7).
+//! Cameras.
 
 mod request;
 mod view;

@@ -2,8 +2,7 @@
 //!
 //! What lies above knows a time limit only for the first request of a connection, waits without end for a client that does
 //! not take its answer, and answers what is no HTTP with a bare status. All three are mended here, below it: the time
-//! between requests is bounded, so is the time without progress of a write, and a bare status gets the one shape of errors
-//! (contract 2.3, 2.4).
+//! between requests is bounded, so is the time without progress of a write, and a bare status gets the one shape of errors.
 
 use std::cell::Cell;
 use std::io;

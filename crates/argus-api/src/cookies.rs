@@ -1,4 +1,4 @@
-//! The two cookies of browsers (contract 4.1).
+//! The two cookies of browsers.
 
 use actix_web::HttpRequest;
 use actix_web::http::header::{HeaderMap, HeaderValue, SET_COOKIE};

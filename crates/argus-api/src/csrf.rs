@@ -1,4 +1,4 @@
-//! Requests that another site made a browser send (contract 4.3).
+//! Requests that another site made a browser send.
 
 use actix_web::HttpRequest;
 use actix_web::http::{Method, header};

@@ -1,4 +1,4 @@
-//! Events and their media (contract 8).
+//! Events and their media.
 
 mod csv;
 mod difference;

@@ -1,4 +1,4 @@
-//! What the two readers of the journal, WebSocket and long poll, have in common (contract 9).
+//! What the two readers of the journal, WebSocket and long poll, have in common.
 
 use argus_core::Timestamp;
 use argus_core::api_key::Scope;

@@ -1,4 +1,4 @@
-//! Health of the server (contract 12.1).
+//! Health of the server.
 
 use actix_web::http::header;
 use actix_web::web::Data;

@@ -1,4 +1,4 @@
-//! Live messages by long poll (contract 9.3).
+//! Live messages by long poll.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Pages of lists (contract 2.5).
+//! Pages of lists.
 
 use serde::Serialize;
 use utoipa::ToSchema;

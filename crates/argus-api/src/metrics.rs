@@ -1,4 +1,4 @@
-//! `/metrics` for Prometheus (contract 12.1): what this interface counts itself, and what the running system tells.
+//! `/metrics` for Prometheus: what this interface counts itself, and what the running system tells.
 //!
 //! Labels hold values of closed sets only: a route is its path with placeholders, never what was asked for.
 

@@ -25,6 +25,8 @@ use crate::{
 #[openapi(
     info(
         title = "Argus",
+        // Two licences have no page together: with an identifier, the pages would link to one that is not there.
+        license(name = "MIT OR Apache-2.0"),
         description = "Watches cameras, notices what matters, puts it into words, keeps the evidence.\n\nEvery operation \
             names the permission it needs in `x-permission`: `open` nobody needs credentials, `any` every authenticated \
             caller, `user` a signed-in user and no API key, otherwise the permission that the caller must hold. `admin` \

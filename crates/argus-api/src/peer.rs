@@ -1,4 +1,4 @@
-//! Who is at the other end: the TCP peer, or what a trusted proxy says about its own caller (contract 3.2).
+//! Who is at the other end: the TCP peer, or what a trusted proxy says about its own caller.
 
 use std::net::{IpAddr, SocketAddr};
 

@@ -1,4 +1,4 @@
-//! UniFi Protect controllers (contract 10).
+//! UniFi Protect controllers.
 
 mod request;
 mod view;

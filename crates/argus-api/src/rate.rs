@@ -1,4 +1,4 @@
-//! The rate limit of API keys: a sliding window of 60 s, kept in memory (contract 6.2).
+//! The rate limit of API keys: a sliding window of 60 s, kept in memory.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};

@@ -1,7 +1,7 @@
 //! Refresh tokens: good once, and recognised for as long as they could have been good.
 //!
 //! Of a session's tokens only the newest is stored, by its hash, and only that makes it good. The signature makes one
-//! that was replaced recognisable without a row for each: its second use ends the session it was made for (contract 4.1),
+//! that was replaced recognisable without a row for each: its second use ends the session it was made for,
 //! and a client that refreshes without end fills nothing.
 
 use argus_core::{Secret, SessionId, Timestamp};

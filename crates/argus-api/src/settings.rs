@@ -1,4 +1,4 @@
-//! What people set (contract 12.1 and 12.2).
+//! What people set.
 
 use std::collections::HashMap;
 

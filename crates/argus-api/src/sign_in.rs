@@ -1,4 +1,4 @@
-//! The first user, and sessions from their beginning to their end (contract 4.4, 4.5).
+//! The first user, and sessions from their beginning to their end.
 
 use std::net::IpAddr;
 use std::sync::atomic::Ordering;

@@ -1,4 +1,4 @@
-//! State of the encryption, and the way from HTTP to HTTPS (contract 3.2, 12.1).
+//! State of the encryption, and the way from HTTP to HTTPS.
 
 use actix_web::http::header;
 use actix_web::web::{Data, Json};

@@ -77,7 +77,7 @@ impl SignIn {
     }
 }
 
-/// Intervals that the contract promises; tests shorten them.
+/// Intervals that clients are promised; tests shorten them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timing {
     /// How often a WebSocket is pinged.

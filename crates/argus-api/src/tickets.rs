@@ -1,4 +1,4 @@
-//! Tickets for `/ws`: for clients that can send no header with the handshake. Good once, for 30 s (contract 4.5).
+//! Tickets for `/ws`: for clients that can send no header with the handshake. Good once, for 30 s.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::{Mutex, PoisonError};

@@ -1,4 +1,4 @@
-//! TLS: the certificate with its key, read from files and read again when they change (contract 3.2).
+//! TLS: the certificate with its key, read from files and read again when they change.
 
 use std::fmt;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Users, as admins see them (contract 5).
+//! Users, as admins see them.
 
 use std::time::Duration;
 

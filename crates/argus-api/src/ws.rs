@@ -1,4 +1,4 @@
-//! Live messages by WebSocket (contract 9.2).
+//! Live messages by WebSocket.
 
 mod connection;
 

@@ -1,4 +1,4 @@
-//! The state of capture as the contract tells it (7.3): a step function of pictures, failures and time.
+//! The state of capture as the API tells it: a step function of pictures, failures and time.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};

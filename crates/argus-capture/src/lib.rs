@@ -103,3 +103,8 @@ pub use error::{CaptureError, Cause};
 pub use feeds::{Feeds, FeedsConfig, GateMode};
 #[cfg(feature = "gstreamer")]
 pub use replay::pictures_of_file;
+
+/// The page's example for embedders compiles.
+#[cfg(all(doctest, feature = "gstreamer"))]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

@@ -18,7 +18,7 @@ const PATIENCE: u32 = 600;
 const STEP: gst::ClockTime = gst::ClockTime::from_mseconds(50);
 
 /// Decodes a video file of any kind that GStreamer can read and answers its pictures, reduced for motion detection and
-/// thinned to `rate` a second. None is dropped. The first moment of the file is 1970-01-01T00:00:00Z.
+/// thinned to `rate` a second (0 counts as 1). None is dropped. The first moment of the file is 1970-01-01T00:00:00Z.
 ///
 /// Blocks while it decodes: not for a thread of an async runtime.
 ///

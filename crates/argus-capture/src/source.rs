@@ -31,8 +31,6 @@ const REACH_MAX: Duration = Duration::from_secs(5);
 const TCP_FIRST: Duration = Duration::from_secs(7);
 /// What a person has to mend is tried again after that.
 const LASTING_PAUSE: Duration = Duration::from_secs(300);
-/// While the host does not answer, it is asked every second for so long.
-const EAGER: Duration = Duration::from_secs(120);
 /// A stream that held that long is healthy again: the pauses begin anew.
 const HEALTHY: Duration = Duration::from_secs(60);
 /// Longest pause between tries.
@@ -76,7 +74,7 @@ pub(crate) async fn supervise(opener: &Opener, shared: &Arc<Shared>, seed: u64) 
 }
 
 async fn run(opener: &Opener, shared: &Arc<Shared>, seed: u64) {
-    let mut pauses = Pauses { tries: 0, eager_until: None, seed };
+    let mut pauses = Pauses { tries: 0, seed };
     loop {
         let fault = match opener.connect(shared, TRY_MAX).await {
             Ok(mut connected) => {
@@ -100,39 +98,32 @@ async fn run(opener: &Opener, shared: &Arc<Shared>, seed: u64) {
             }
             Err(fault) => fault,
         };
-        tracing::info!(reason = %fault.text, kind = %fault.kind, "no picture");
+        // Whoever watches the state tells people, once and by the camera's name; here it would be a line a try.
+        tracing::debug!(reason = %fault.text, kind = %fault.kind, "no picture");
         shared.lost(&fault);
-        sleep(pauses.next(&fault, Instant::now())).await;
+        sleep(pauses.next(&fault)).await;
     }
 }
 
 /// How long to wait before the next try.
 struct Pauses {
     tries: u32,
-    eager_until: Option<Instant>,
     seed: u64,
 }
 
 impl Pauses {
     fn reset(&mut self) {
         self.tries = 0;
-        self.eager_until = None;
     }
 
-    fn next(&mut self, fault: &Fault, now: Instant) -> Duration {
+    /// One second, then twice the one before, to the longest.
+    fn next(&mut self, fault: &Fault) -> Duration {
         if fault.kind.is_lasting() {
             self.reset();
             return LASTING_PAUSE;
         }
-        let until = *self.eager_until.get_or_insert(now + EAGER);
-        let base = if fault.kind == FaultKind::Unreachable && now < until {
-            // A try begins with a bare TCP connection, which costs both sides nothing.
-            Duration::from_secs(1)
-        } else {
-            let doubled = Duration::from_secs(1 << self.tries.min(6)).min(PAUSE_MAX);
-            self.tries = self.tries.saturating_add(1);
-            doubled
-        };
+        let base = Duration::from_secs(1 << self.tries.min(6)).min(PAUSE_MAX);
+        self.tries = self.tries.saturating_add(1);
         // Cameras that were lost together shall not come back in step; no random source is needed for that.
         self.seed = self.seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let percent = u32::try_from(self.seed >> 33 & 0x1f).unwrap_or(0);
@@ -363,25 +354,20 @@ mod tests {
 
     #[test]
     fn pauses_grow_from_one_second_to_sixty() {
-        let start = Instant::now();
-        let mut pauses = Pauses { tries: 0, eager_until: None, seed: 7 };
+        let mut pauses = Pauses { tries: 0, seed: 7 };
         let near = |d: Duration, seconds: f64| {
             let got = d.as_secs_f64();
             assert!((seconds * 0.83..=seconds * 1.17).contains(&got) && got <= 60.0, "{got} for {seconds}");
         };
-        let late = Fault::new(FaultKind::Timeout, "");
-        let gone = Fault::new(FaultKind::Unreachable, "");
-        for expected in [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0] {
-            near(pauses.next(&late, start), expected);
+        let [late, gone] = [FaultKind::Timeout, FaultKind::Unreachable].map(|kind| Fault::new(kind, ""));
+        for fault in [&late, &gone] {
+            for expected in [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0] {
+                near(pauses.next(fault), expected);
+            }
+            pauses.reset();
         }
-        pauses.reset();
-        for _ in 0..50 {
-            near(pauses.next(&gone, start), 1.0);
-        }
-        for expected in [1.0, 2.0, 4.0] {
-            near(pauses.next(&gone, start + EAGER), expected);
-        }
-        assert_eq!(pauses.next(&Fault::new(FaultKind::NotFound, ""), start), LASTING_PAUSE);
-        near(pauses.next(&late, start), 1.0);
+        near(pauses.next(&gone), 1.0);
+        assert_eq!(pauses.next(&Fault::new(FaultKind::NotFound, "")), LASTING_PAUSE);
+        near(pauses.next(&late), 1.0);
     }
 }

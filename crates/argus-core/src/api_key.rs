@@ -7,7 +7,7 @@ use crate::text::text;
 use crate::{ApiKeyId, Faults, Timestamp, UserId};
 
 names! {
-    /// A permission (contract 4.2).
+    /// A permission.
     Scope {
         /// Events, their media, statistics, export, event messages.
         ReadEvents = "read:events",
@@ -69,7 +69,7 @@ pub struct ApiKey {
     pub revoked_at: Option<Timestamp>,
 }
 
-/// A key to be made; the rules of contract 6.1 are kept.
+/// A key to be made; its rules are kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewApiKey {
     /// 1..255 characters.

@@ -310,9 +310,9 @@ pub struct Camera {
 
 /// The flat fields of a camera, each of the right type but not yet checked: what a request or a file gives.
 ///
-/// Defaults are those of the contract (7.1).
+/// Defaults are those that `POST /cameras` has.
 #[derive(Clone, Debug, PartialEq)]
-#[expect(missing_docs, reason = "one field a row of the contract's table 7.1; the checked form is documented")]
+#[expect(missing_docs, reason = "one field a field of `POST /cameras`; the checked form is documented")]
 pub struct CameraFields {
     pub name: String,
     pub source_type: SourceType,
@@ -396,7 +396,7 @@ impl CameraFields {
         }
     }
 
-    /// Checks every rule of the contract's table 7.1.
+    /// Checks every rule for the fields.
     ///
     /// Whether a file may be read and whether a name is taken is for others to say: both need more than the fields.
     ///
@@ -450,17 +450,6 @@ impl CameraFields {
     }
 
     /// Checks the fields that belong to the source, and that none of another kind is set.
-    ///
-    /// # Errors
-    /// All faults found in them.
-    pub fn check_source(&self) -> Result<Source, Faults> {
-        let mut faults = Faults::default();
-        match self.source(&mut faults) {
-            Some(source) => faults.or(source),
-            None => Err(faults),
-        }
-    }
-
     fn source(&self, faults: &mut Faults) -> Option<Source> {
         let kind = self.source_type;
         let strangers = [

@@ -1,10 +1,8 @@
-//! UniFi Protect controllers: how they are reached, what they tell, and what can be asked of them (contract 10).
+//! UniFi Protect controllers: how they are reached, what they tell, and what can be asked of them.
 
 mod fields;
 
 pub use fields::ControllerFields;
-
-use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -67,7 +65,7 @@ names! {
 }
 
 names! {
-    /// Why a controller is not connected (contract 10.2).
+    /// Why a controller is not connected.
     ControllerFault {
         /// Nobody answers there.
         Unreachable = "unreachable",
@@ -333,7 +331,7 @@ impl Classify for ControllerError {
     }
 }
 
-/// How the try of a controller came out (contract 10.2).
+/// How the try of a controller came out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ControllerProbe {
@@ -363,9 +361,6 @@ pub struct ControllerProbe {
     pub elapsed_ms: u64,
 }
 
-/// Longest try of a controller.
-pub const PROBE_WITHIN: Duration = Duration::from_secs(15);
-
 /// Connects to controllers. argus-protect's is the real one.
 #[async_trait]
 pub trait Controllers: Send + Sync {
@@ -373,6 +368,6 @@ pub trait Controllers: Send + Sync {
     /// stopped.
     fn open(&self, plan: ControllerPlan) -> OpenController;
 
-    /// Tries a connection within [`PROBE_WITHIN`], and signs out again.
+    /// Tries a connection, within 15 s whatever it does, and signs out again.
     async fn probe(&self, config: &ControllerConfig) -> ControllerProbe;
 }

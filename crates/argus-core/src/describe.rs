@@ -180,7 +180,7 @@ pub struct Description {
 }
 
 names! {
-    /// Why a call to a describer failed (contract 11.2).
+    /// Why a call to a describer failed.
     DescribeFailure {
         /// Nobody answers there.
         Unreachable = "unreachable",
@@ -313,7 +313,7 @@ pub struct AnalysisFrame {
     pub bytes: u64,
 }
 
-/// The receipt of one analysis (contract 8.4).
+/// The receipt of one analysis.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Analysis {

@@ -1,6 +1,6 @@
 //! An event: something that a camera saw, with everything that is known of it.
 //!
-//! [`Event`] is both what the API shows and what the journal stores, so that both say the same (contract 8.2).
+//! [`Event`] is both what the API shows and what the journal stores, so that both say the same.
 
 use serde::{Deserialize, Serialize};
 
@@ -154,7 +154,7 @@ pub struct EventTrace {
     pub described_at: Option<Timestamp>,
 }
 
-/// An event with all that is known of it (contract 8.2).
+/// An event with all that is known of it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Event {

@@ -1,4 +1,4 @@
-//! The journal: everything that clients should hear of, in the order in which it was stored (contract 9.1).
+//! The journal: everything that clients should hear of, in the order in which it was stored.
 
 use serde::{Deserialize, Serialize};
 

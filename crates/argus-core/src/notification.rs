@@ -1,4 +1,4 @@
-//! What a person should know, told once (contract 9.1).
+//! What a person should know, told once.
 
 use serde::{Deserialize, Serialize};
 

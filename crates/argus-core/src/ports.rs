@@ -219,7 +219,7 @@ impl Classify for FeedError {
     }
 }
 
-/// How the try of a source came out (contract 7.5).
+/// How the try of a source came out.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Probe {
@@ -484,7 +484,7 @@ impl ComponentHealth {
     }
 }
 
-/// State of every part of the system (contract 12.1).
+/// State of every part of the system.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Health {

@@ -1,4 +1,4 @@
-//! A provider of descriptions: how it is reached, what it costs, and how it is doing (contract 11.1).
+//! A provider of descriptions: how it is reached, what it costs, and how it is doing.
 
 use serde::Serialize;
 
@@ -152,7 +152,7 @@ pub struct ProviderCapabilities {
     pub json_output: bool,
 }
 
-/// What is known of a kind of provider (contract 11.2, capabilities).
+/// What is known of a kind of provider (`GET /ai/capabilities`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct KindInfo {
@@ -178,7 +178,7 @@ pub struct KindInfo {
     pub json_output: bool,
 }
 
-/// How the try of a provider came out (contract 11.2).
+/// How the try of a provider came out.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct ProviderTest {

@@ -8,7 +8,7 @@ use crate::describe::ProviderOrder;
 use crate::event::StatusReason;
 use crate::settings::{Budgets, Routing};
 
-/// Characters of an event's text (contract 8.2).
+/// Characters of an event's text.
 const LONGEST: usize = 5000;
 
 /// How an event is to be described.

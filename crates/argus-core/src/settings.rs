@@ -1,4 +1,4 @@
-//! Settings: what people set while the server runs (contract 12.2), as a tree of groups.
+//! Settings: what people set while the server runs, as a tree of groups.
 //!
 //! Every value that stands in a [`Settings`] keeps its rule; a change is a part of the tree, taken whole or not at all.
 //!

@@ -6,7 +6,7 @@ use crate::names::names;
 use crate::{CameraId, EventId, Timestamp};
 
 names! {
-    /// State of capture (contract 7.3).
+    /// State of capture.
     CameraStatus {
         /// Not enabled.
         Stopped = "stopped",
@@ -54,7 +54,7 @@ impl FaultKind {
     }
 }
 
-/// The fields of the contract's chapter 7.3.
+/// The fields of `GET /cameras/{id}/status`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct CameraState {

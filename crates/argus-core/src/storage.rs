@@ -1,4 +1,4 @@
-//! What everything that is kept takes up (contract 12.1).
+//! What everything that is kept takes up.
 
 use serde::Serialize;
 

@@ -1,4 +1,4 @@
-//! What calls to providers came to: sums over spans of time, and the budgets (contract 11.2).
+//! What calls to providers came to: sums over spans of time, and the budgets.
 
 use serde::Serialize;
 
@@ -80,7 +80,7 @@ pub struct BudgetState {
     pub forecast: Option<f64>,
 }
 
-/// The budgets (contract 11.2).
+/// The budgets.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct BudgetStates {

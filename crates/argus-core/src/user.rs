@@ -1,4 +1,4 @@
-//! Users: people who sign in (contract 4.4 and 5).
+//! Users: people who sign in.
 
 use std::fmt;
 use std::str::FromStr;
@@ -145,7 +145,7 @@ pub struct User {
     pub last_login: Option<Timestamp>,
 }
 
-/// A user to be added; the rules of contract 4.4 are kept.
+/// A user to be added; the rules for names and passwords are kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewUser {
     /// What they sign in with.

@@ -133,10 +133,8 @@ impl Database {
     }
 
     /// What is taken of the day's and of the month's money: spent, or reserved for calls that are under way.
-    ///
-    /// # Errors
-    /// `Busy`, `Unavailable`.
-    pub async fn ai_taken(&self, rules: BudgetRules, now: Timestamp) -> Result<(f64, f64), DbError> {
+    #[cfg(test)]
+    pub(crate) async fn ai_taken(&self, rules: BudgetRules, now: Timestamp) -> Result<(f64, f64), DbError> {
         self.read_snapshot(move |c| taken_at(c, now, &rules)).await
     }
 

@@ -2,21 +2,22 @@
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{ErrorKind, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use chacha20poly1305::XChaCha20Poly1305;
 use chacha20poly1305::aead::{Generate, Key};
 
 use crate::error::DbError;
+use crate::private::OTHERS;
 use crate::seal::{KEY_BYTES, SealKey, SealRing};
 
-/// A directory that only its owner can read.
+/// A directory that only its owner can read, when it was made here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DataDir(PathBuf);
 
 impl DataDir {
-    /// Makes the directory when it is missing, with mode 0700.
+    /// Makes the directory when it is missing, with mode 0700. One that is there keeps its mode.
     ///
     /// # Errors
     /// `Open` when it cannot be made.
@@ -30,6 +31,12 @@ impl DataDir {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.0
+    }
+
+    /// Whether other users of the machine may look into it: it was there before, with a mode of its own.
+    #[must_use]
+    pub fn is_open_to_others(&self) -> bool {
+        std::fs::metadata(&self.0).is_ok_and(|found| found.permissions().mode() & OTHERS != 0)
     }
 
     /// A directory in it, made like itself.
@@ -144,8 +151,6 @@ pub(crate) fn failed(path: &Path, source: std::io::Error) -> DbError {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
 
     #[test]
@@ -156,6 +161,16 @@ mod tests {
         assert!(dir.seal_ring().unwrap() == first && *first.first() != SealKey::new([0; 32]));
         let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(dir.path()), mode(&dir.path().join("seal.key"))), (0o700, 0o600));
+        assert!(!dir.is_open_to_others());
+    }
+
+    #[test]
+    fn a_directory_that_was_there_keeps_its_mode_and_says_who_may_look() {
+        let home = tempfile::tempdir().unwrap();
+        for (mode, open) in [(0o755, true), (0o750, true), (0o711, true), (0o700, false)] {
+            std::fs::set_permissions(home.path(), std::fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(DataDir::open(home.path()).unwrap().is_open_to_others(), open, "{mode:o}");
+        }
     }
 
     #[test]

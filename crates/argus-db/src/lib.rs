@@ -45,6 +45,7 @@ mod journal;
 mod looks;
 mod migrate;
 mod page;
+mod private;
 mod providers;
 mod reanalyses;
 mod removal;

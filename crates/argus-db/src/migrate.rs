@@ -9,6 +9,7 @@ use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 use crate::DbUrl;
 use crate::conn::{DbConn, Role};
 use crate::error::DbError;
+use crate::private;
 
 const SQLITE: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 #[cfg(feature = "postgres")]
@@ -29,6 +30,9 @@ impl Migrator {
     /// # Errors
     /// `Open` with the reason.
     pub fn connect(url: &DbUrl) -> Result<Self, DbError> {
+        if let DbUrl::Sqlite(file) = url {
+            private::keep(file)?;
+        }
         DbConn::connect(url, Role::Writer).map(Self).map_err(|e| DbError::Open(Box::new(e)))
     }
 

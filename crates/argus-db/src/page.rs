@@ -1,4 +1,4 @@
-//! Pages of lists (contract 2.5).
+//! Pages of lists.
 
 /// One page of a list.
 #[derive(Clone, Debug, PartialEq)]

@@ -15,7 +15,7 @@ use crate::jobs::Lease;
 use crate::schema::{analysis, analysis_job};
 use crate::value::{check_text, json};
 
-/// So many are accepted for an event within [`WINDOW`] (contract 8.4).
+/// So many are accepted for an event within [`WINDOW`].
 const MOST: i64 = 3;
 /// The hour in which they are counted.
 const WINDOW: Duration = Duration::from_secs(3600);

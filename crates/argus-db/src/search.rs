@@ -1,6 +1,6 @@
 //! Full text: the one file that knows both dialects' indexes.
 //!
-//! Words are found here, not by the databases, so that both agree with the contract to the letter: a word is a run of
+//! Words are found here, not by the databases, so that both agree to the letter: a word is a run of
 //! letters and digits, everything else separates, case does not count, and a query's word finds what begins with it. The
 //! databases are given words with one blank between them and keep each as it is.
 

@@ -13,7 +13,7 @@ use crate::users::{NewPassword, UserRow};
 use crate::value::{hex, parse, without_nul};
 
 const WHAT: &str = "session";
-/// Most sessions of a user; one more ends the longest idle (contract 4.5).
+/// Most sessions of a user; one more ends the longest idle.
 const MOST: i64 = 10;
 
 /// What one sign-in began.

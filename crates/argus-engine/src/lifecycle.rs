@@ -28,7 +28,7 @@ use crate::look::Look;
 use crate::moments::{Candidate, best, candidates, strongest};
 use crate::persist::persist;
 
-/// After that long from the start of an event its pictures are chosen, even if it still runs (contract 8.1).
+/// After that long from the start of an event its pictures are chosen, even if it still runs.
 pub(crate) const FRAMES_AFTER: Duration = Duration::from_secs(10);
 
 /// So often the progress of an event is noted: a crash makes it end there.
@@ -212,6 +212,7 @@ impl EventTask {
             info!(
                 event.id = %self.id,
                 camera.id = %self.camera.id,
+                camera.name = %event.camera_name,
                 delay_ms = event.trace.stored_at.millis_since(event.timestamp),
                 confidence = event.confidence,
                 "event began"
@@ -230,7 +231,8 @@ impl EventTask {
         };
         if self.change("close the event", vec![closed]).await {
             let duration_ms = episode.last_motion.millis_since(episode.since);
-            info!(event.id = %self.id, camera.id = %self.camera.id, duration_ms, "event closed");
+            let camera = &self.camera;
+            info!(event.id = %self.id, camera.id = %camera.id, camera.name = %camera.config.name, duration_ms, "event closed");
         }
     }
 

@@ -23,7 +23,7 @@ use crate::account::rules;
 use crate::error::EngineError;
 use crate::sweep::is_ours;
 
-/// The contract's pace.
+/// How often the rules are gone through, by themselves.
 const EVERY: Duration = Duration::from_secs(3600);
 /// How often the disk and the trash are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(10);

@@ -22,7 +22,7 @@ use crate::zones::{DrawnZones, MotionMask};
 pub struct DetectorConfig {
     /// How small and faint a movement counts.
     pub sensitivity: Sensitivity,
-    /// Pictures a second that are fed; time constants follow from it.
+    /// Pictures a second that are fed; time constants follow from it. Taken as 0.5 to 60; what is no finite number, as 5.
     pub frame_rate: f32,
     /// Where movement counts.
     pub mask: MotionMask,

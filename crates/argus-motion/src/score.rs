@@ -51,7 +51,7 @@ pub struct Motion {
     /// Whether there is confirmed motion.
     pub moving: bool,
     /// How far the strongest thing is above the threshold of the sensitivity, 1..=1000; 0 without motion.
-    /// [`Motion::confidence`] is the same in percent of the contract.
+    /// [`Motion::confidence`] is the same in percent, as events have it.
     pub score: u16,
     /// The things that move, the largest first.
     pub boxes: Vec<MotionBox>,
@@ -60,6 +60,7 @@ pub struct Motion {
     /// Centre of the largest thing in thousandths of width and height: its way over an episode is the direction.
     pub centroid: Option<(u16, u16)>,
     /// Include zones in which something moves: bit `n` for the zone with index `n` in the list the mask was made from.
+    /// A zone after the 32nd counts, but has no bit.
     pub touched: u32,
     /// Whether anything may become motion: a thing is followed, confirmed or not.
     pub changed: bool,

@@ -77,6 +77,6 @@ pub use error::ProtectError;
 pub use local::{History, Local, Updates};
 pub use official::Official;
 pub use protect::Protect;
-pub use session::{Keep, Session};
-pub use tls::{Shown, Trust};
+pub use session::Session;
+pub use tls::Shown;
 pub use tuning::Tuning;

@@ -30,7 +30,7 @@ const CSRF: &str = "x-csrf-token";
 const UPDATED_CSRF: &str = "x-updated-csrf-token";
 
 /// Takes what is to be kept over a restart.
-pub type Keep = Arc<dyn Fn(Option<Secret>) + Send + Sync>;
+pub(crate) type Keep = Arc<dyn Fn(Option<Secret>) + Send + Sync>;
 
 /// What is kept: readable again only with the same account.
 #[derive(Default, Serialize, Deserialize)]
@@ -85,7 +85,8 @@ pub struct Session {
 /// The last refusal of a password.
 #[derive(Clone)]
 struct Refused {
-    at: Instant,
+    /// `None`: before this process began, and it may be tried at once.
+    at: Option<Instant>,
     error: ProtectError,
     /// In a row.
     times: u32,
@@ -140,11 +141,10 @@ impl Session {
             self.lockouts.seed(&self.console, Lockout { until, attempts: kept.attempts });
         }
         if kept.account == self.account && kept.refusals > 0 {
-            // Those that may still be tried are, at once: the machine may have been away for long.
-            let at = Instant::now();
-            let at = if kept.refusals < self.http.tuning.refusals { None } else { Some(at) };
+            // One that may still be tried is, at once: the machine may have been away for long.
+            let at = (kept.refusals >= self.http.tuning.refusals).then(Instant::now);
             let error = ProtectError::Unauthorized(kept_back(self.http.tuning.refused_pause));
-            *locked(&self.refused) = at.map(|at| Refused { at, error, times: kept.refusals });
+            *locked(&self.refused) = Some(Refused { at, error, times: kept.refusals });
         }
         let (Some(pair), Some(expires)) = (kept.cookie, kept.expires_us) else { return };
         if kept.account == self.account {
@@ -248,14 +248,14 @@ impl Session {
     fn note_refused(&self, error: ProtectError) {
         let mut refused = locked(&self.refused);
         let times = refused.as_ref().map_or(0, |r| r.times).saturating_add(1);
-        *refused = Some(Refused { at: Instant::now(), error, times });
+        *refused = Some(Refused { at: Some(Instant::now()), error, times });
     }
 
     /// The refusal that still counts.
     fn refusal(&self) -> Option<Refused> {
         let tuning = &self.http.tuning;
         let pause = |r: &Refused| if r.times < tuning.refusals { tuning.error_pause } else { tuning.refused_pause };
-        locked(&self.refused).clone().filter(|r| r.at.elapsed() < pause(r))
+        locked(&self.refused).clone().filter(|r| r.at.is_some_and(|at| at.elapsed() < pause(r)))
     }
 
     fn judge(&self, right: Right, status: u16) -> Result<(), ProtectError> {
@@ -313,7 +313,7 @@ impl Session {
             return Err(ProtectError::Locked { until });
         }
         if let Some(refused) = self.refusal() {
-            if refused.at.elapsed() < self.http.tuning.error_pause {
+            if refused.at.is_some_and(|at| at.elapsed() < self.http.tuning.error_pause) {
                 return Err(refused.error);
             }
             // It is tried again all the same, only without the password: is it there, with the right certificate?

@@ -15,7 +15,7 @@ use crate::ProtectError;
 
 /// Which certificates will do.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Trust {
+pub(crate) enum Trust {
     /// One that a root of this system vouches for, with the right name.
     System,
     /// Exactly this one, whoever issued it: SHA-256 of the leaf, hex in lower case.
@@ -26,8 +26,7 @@ pub enum Trust {
 
 impl Trust {
     /// What a controller's settings say.
-    #[must_use]
-    pub fn of(config: &ControllerConfig) -> Self {
+    pub(crate) fn of(config: &ControllerConfig) -> Self {
         match &config.certificate_sha256 {
             Some(pin) => Self::Pin(pin.replace(':', "").to_ascii_lowercase()),
             None if config.verify_tls => Self::System,

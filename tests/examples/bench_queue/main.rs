@@ -16,6 +16,7 @@
     reason = "a benchmark prints its figures, and ends where it cannot measure"
 )]
 
+#[expect(dead_code, reason = "what other benchmarks need")]
 #[path = "../bench_api/numbers.rs"]
 mod numbers;
 mod order;
@@ -52,14 +53,8 @@ pub(crate) struct Options {
 impl Options {
     fn read() -> Self {
         let (mut quick, mut events) = (false, None);
-        let mut options = Self {
-            events: 10_000,
-            fresh: 60,
-            concurrency: 2,
-            latency: Duration::ZERO,
-            timeout_s: 5,
-            only: None,
-        };
+        let mut options =
+            Self { events: 10_000, fresh: 60, concurrency: 2, latency: Duration::ZERO, timeout_s: 5, only: None };
         let mut arguments = std::env::args().skip(1);
         while let Some(argument) = arguments.next() {
             let mut number = || arguments.next().and_then(|n| n.parse::<u32>().ok()).expect("a number");

@@ -14,7 +14,7 @@ use crate::cpu::{median, ms};
 use crate::stages::{bare_decode, wait};
 use crate::{Films, Options, table};
 
-/// What the contract's defaults keep in memory: ten seconds for the pictures and four to spare.
+/// What the default settings of a camera keep in memory: ten seconds for the pictures and four to spare.
 const KEEP_S: f64 = 14.0;
 
 /// What was measured of `n` cameras.

@@ -27,7 +27,7 @@ use std::path::PathBuf;
 /// What was asked for.
 #[derive(Debug, Clone)]
 struct Options {
-    /// A tenth of the time, for trying out.
+    /// A sixth of the time, for trying out.
     quick: bool,
     only: Option<String>,
 }

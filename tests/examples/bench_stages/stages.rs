@@ -183,6 +183,7 @@ async fn live_stages(options: &Options, films: &Films, film: &Path) -> Vec<Vec<S
     reader.await.expect("the reader ends");
     let clip = median(&clip_cpu);
     vec![
+        row("bare decode, with which those below are compared", decode, decode),
         row("receive (read, parse, keep in memory)", received, decode),
         row("still in two sizes from memory: middle", median(&still_cpu), decode),
         row("still: worst", still_cpu.iter().copied().fold(0.0, f64::max), decode),

@@ -1,4 +1,5 @@
-//! What has no business in the repository: addresses of package registries and paths of one machine.
+//! What has no business in the repository: addresses of package registries, paths of one machine, and chapters of a paper
+//! that is not here.
 
 use std::path::Path;
 
@@ -17,6 +18,17 @@ const REGISTRIES: &[(&str, &str)] = &[
 
 /// Written by tools, with addresses in them by their own format.
 const GENERATED: &[&str] = &["Cargo.lock", "package-lock.json"];
+
+/// Papers that are not part of the repository, in two halves: whoever reads a comment cannot look up their chapters.
+const PAPERS: &[(&str, &str)] = &[("con", "tract ")];
+
+/// Whether the line names a chapter of such a paper.
+fn names_a_chapter(line: &str) -> bool {
+    let line = line.to_lowercase();
+    PAPERS.iter().any(|(name, end)| {
+        line.split(&format!("{name}{end}")).skip(1).any(|rest| rest.starts_with(|first: char| first.is_ascii_digit()))
+    })
+}
 
 /// Checks every text file.
 pub(super) fn check(files: &[File], root: &Path) -> Vec<String> {
@@ -37,6 +49,10 @@ pub(super) fn check(files: &[File], root: &Path) -> Vec<String> {
                     .filter(|word| line.contains(word.as_str()))
                     .map(|word| format!("{}:{}: {word} does not belong here", file.path, number + 1)),
             );
+            if names_a_chapter(line) {
+                let place = format!("{}:{}", file.path, number + 1);
+                faults.push(format!("{place}: say what it says, or name docs/api.md: that paper is not here"));
+            }
         }
     }
     faults
@@ -58,5 +74,12 @@ mod tests {
         assert_eq!(check_text("a.rs", "include!(\"/srv/argus/x\")").len(), 1);
         assert!(check_text("a.rs", "/srv/argusx and nothing else").is_empty());
         assert!(check_text("Cargo.lock", &host).is_empty());
+    }
+
+    #[test]
+    fn chapters_of_what_is_not_here_are_found() {
+        let paper = |rest: &str| format!("/// Longest name (con{}{rest}", "tract ");
+        assert_eq!(check_text("a.rs", &paper("4.4).")).len(), 1);
+        assert!(check_text("a.rs", &paper("of 1999).")).is_empty());
     }
 }

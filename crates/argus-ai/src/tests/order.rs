@@ -320,14 +320,20 @@ async fn a_provider_that_cannot_be_asked_is_passed_over_with_the_reason() {
 #[tokio::test(start_paused = true)]
 async fn a_refusal_is_told_from_a_failure() {
     let (a, b) = (stored("a", 1), stored("b", 2));
-    let described = async |one: Does, other: Does, refused: Vec<(argus_core::ProviderId, String)>| {
+    let described = async |one: Does, other: Does, refused: Vec<(ProviderId, String)>| {
         let (one, other) = (FakeVendor::new([one]), FakeVendor::new([other]));
         let rig = Rig::new(&[(&a, &one), (&b, &other)]);
         rig.providers.configure(&[a.clone(), b.clone()]);
         let choice = ProviderChoice { refused, ..ProviderChoice::default() };
         let outcome = rig.providers.describe(&DescribeRequest { choice, ..request(1) }, &rig.book).await;
         let known: Vec<bool> = rig.book.settled.lock().unwrap().iter().map(|(_, call)| call.is_refusal).collect();
-        (outcome.result.is_ok(), outcome.record.refused, (one.calls(), other.calls()), known, rig.providers.health(a.id))
+        (
+            outcome.result.is_ok(),
+            outcome.record.refused,
+            (one.calls(), other.calls()),
+            known,
+            rig.providers.health(a.id),
+        )
     };
     let down = || Does::Fails(DescribeFailure::ServerError, 0);
     let nobody = Vec::new;
@@ -335,7 +341,7 @@ async fn a_refusal_is_told_from_a_failure() {
     let (ok, refused, calls, known, health) = described(Does::Refuses, Does::Refuses, nobody()).await;
     assert_eq!((ok, refused, calls, known), (false, true, (1, 1), vec![true, true]));
     // It answered, though not what was wished for: it is not left alone for that.
-    assert_eq!(health.breaker, argus_core::provider::BreakerState::Closed);
+    assert_eq!(health.breaker, BreakerState::Closed);
     // Who is down may still describe it.
     let (ok, refused, ..) = described(Does::Refuses, down(), nobody()).await;
     assert_eq!((ok, refused), (false, false));

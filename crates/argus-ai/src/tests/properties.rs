@@ -27,7 +27,7 @@ fn does() -> impl Strategy<Value = Does> {
     ]
 }
 
-/// What the failures that are counted came to, as the contract says it.
+/// What the failures that are counted came to, as docs/ai.md says it.
 #[derive(Default)]
 struct Model {
     in_a_row: u32,

@@ -54,12 +54,12 @@ impl Anthropic {
         let Some(blocks) = message.get("content").and_then(Value::as_array) else {
             return Err(Fault::unusable("the endpoint answered without any content", counted));
         };
-        let of = |kind: &'static str| blocks.iter().filter(move |b| b.get("type").and_then(Value::as_str) == Some(kind));
+        let of =
+            |kind: &'static str| blocks.iter().filter(move |b| b.get("type").and_then(Value::as_str) == Some(kind));
         // The tool's input is the answer; what a model says before it calls one is not.
         let tool = of("tool_use").find_map(|block| block.get("input").map(Value::to_string));
-        let text = tool.unwrap_or_else(|| {
-            of("text").filter_map(|block| block.get("text").and_then(Value::as_str)).collect()
-        });
+        let text =
+            tool.unwrap_or_else(|| of("text").filter_map(|block| block.get("text").and_then(Value::as_str)).collect());
         let stop = message.get("stop_reason").and_then(Value::as_str);
         if stop == Some("refusal") {
             let why = message.pointer("/stop_details/explanation").and_then(Value::as_str).unwrap_or(&text);

@@ -8,7 +8,7 @@ use url::{Host, Url};
 use super::kinds::kind_info;
 use super::reach::is_local;
 
-/// Longest name of a model, characters (contract 11.1).
+/// Longest name of a model, characters.
 const MAX_MODEL: usize = 200;
 
 /// Where to ask and how to show who asks.

@@ -28,7 +28,7 @@ use crate::text::{one_line, stored};
 /// Largest answer, bytes. A description of 5000 characters with all that stands around it has a few kilobytes, a list of
 /// all models of a broker about a megabyte.
 const MAX_ANSWER_BYTES: usize = 4 * 1024 * 1024;
-/// Longest raw answer in a record, characters (contract of the receipt).
+/// Longest raw answer in a record, characters, as a receipt has it.
 const MAX_RAW: usize = 65_536;
 /// Most names of models that are kept.
 const MAX_MODELS: usize = 1000;

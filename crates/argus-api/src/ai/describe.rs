@@ -1,4 +1,4 @@
-//! Pictures that somebody sends and wants to have described (contract 11.2).
+//! Pictures that somebody sends and wants to have described.
 
 use std::time::Duration;
 

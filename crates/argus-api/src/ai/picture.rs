@@ -1,4 +1,4 @@
-//! Pictures that somebody sends: what can be told of them without decoding them (contract 11.2).
+//! Pictures that somebody sends: what can be told of them without decoding them.
 
 use std::io::Cursor;
 

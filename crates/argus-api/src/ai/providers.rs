@@ -1,4 +1,4 @@
-//! Providers of descriptions (contract 11.1).
+//! Providers of descriptions.
 
 use actix_web::http::header;
 use actix_web::web::{Data, Json};

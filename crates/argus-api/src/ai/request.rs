@@ -270,7 +270,7 @@ fn needs(config: &ProviderConfig, rules: &Rules<'_>) -> Faults {
 }
 
 /// What cannot be changed of the built-in provider: who reaches nobody has no address and no key. Time, length and prices
-/// can be (contract 11.1), to no effect.
+/// can be, to no effect.
 fn fixed(before: &ProviderConfig, after: &ProviderConfig) -> Faults {
     let mut faults = Faults::default();
     for (field, same) in [

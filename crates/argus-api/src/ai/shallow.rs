@@ -118,7 +118,10 @@ mod tests {
     #[test]
     fn fields_are_kept_and_what_is_deeper_is_not() {
         check(r#"{"image": "abc", "prompt": null}"#, json!({"image": "abc", "prompt": null}));
-        check(r#"{"a": 1, "b": -1, "c": 1.5, "d": true, "e": "\u00e4"}"#, json!({"a": 1, "b": -1, "c": 1.5, "d": true, "e": "ä"}));
+        check(
+            r#"{"a": 1, "b": -1, "c": 1.5, "d": true, "e": "\u00e4"}"#,
+            json!({"a": 1, "b": -1, "c": 1.5, "d": true, "e": "ä"}),
+        );
         check(r#"{"image": [1, [2], {"a": 3}], "x": {"y": [1]}}"#, json!({"image": [], "x": {}}));
         check(&format!("[{}0]", "0,".repeat(100_000)), json!([]));
         check("7", json!(7));

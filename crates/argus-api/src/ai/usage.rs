@@ -1,4 +1,4 @@
-//! What calls to providers came to, and the budgets (contract 11.2).
+//! What calls to providers came to, and the budgets.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Export of events (contract 8.4): written while it is read, in constant memory.
+//! Export of events: written while it is read, in constant memory.
 //!
 //! One task reads the events and writes the text into a short channel, from which the answer is taken at the client's
 //! pace. A client that goes away closes the channel, and with it the query ends.

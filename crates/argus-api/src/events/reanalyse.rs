@@ -1,4 +1,4 @@
-//! A description of an event that somebody asks for once more (contract 8.4).
+//! A description of an event that somebody asks for once more.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Statistics of events (contract 8.4).
+//! Statistics of events.
 
 use std::collections::BTreeMap;
 

@@ -129,10 +129,10 @@ fn written(operation: &str) -> Option<Value> {
     Some(match operation {
         "create_camera" => json!({
             "name": "Front door",
-            "type": "test",
-            "test_pattern": {"width": 640, "height": 360, "period_s": 12, "active_s": 4},
-            "is_enabled": false,
-            "motion_cooldown": 30
+            "type": "rtsp",
+            "rtsp_url": "rtsp://192.0.2.10:554/stream1",
+            "username": "viewer",
+            "password": "correct horse"
         }),
         "update_camera" => json!({"motion_sensitivity": "high", "detection_zones": [{
             "name": "Path",

@@ -14,7 +14,7 @@ const COOKIE: &str = "Cookie";
 const REFRESH: &str = "RefreshCookie";
 const TICKET: &str = "Ticket";
 
-/// The kinds of credentials (contract 4.1).
+/// The kinds of credentials.
 pub(super) fn schemes() -> Vec<(String, RefOr<SecurityScheme>)> {
     let key = ApiKeyValue::with_description("X-API-Key", "For programs: `argus_` and 43 characters of base64url");
     let cookie = ApiKeyValue::with_description("argusai_access_token", "For browsers: the access token as a cookie");

@@ -127,14 +127,9 @@ async fn no_path_leads_out_or_brings_a_handler_down() {
         operations(&server, &methods).await.into_iter().filter(|(_, path)| path.contains('{') && !is_of_users(path));
     for (method, path) in with_ids {
         for (bad, status) in bad {
-            // The index of a frame is one more place for a text of one's own.
-            for path in [
-                path.replace("{id}", bad).replace("{index}", "0"),
-                path.replace("{id}", UNKNOWN).replace("{index}", bad),
-            ] {
-                if path.contains('{') || !path.contains(bad) {
-                    continue;
-                }
+            // Each place for a text of one's own in turn, with something harmless in the others.
+            for path in in_each_place(&path, bad) {
+                assert!(path.contains(bad) && !path.contains('{'), "{path}");
                 let key = &server.admin;
                 let json = if matches!(method, Method::POST | Method::PUT) {
                     "Content-Type: application/json\r\nContent-Length: 2\r\n"
@@ -151,6 +146,24 @@ async fn no_path_leads_out_or_brings_a_handler_down() {
             }
         }
     }
+}
+
+/// The path as often as it has places, each time with `bad` in another one.
+fn in_each_place(path: &str, bad: &str) -> Vec<String> {
+    let places: Vec<&str> = path.split('{').skip(1).filter_map(|rest| rest.split('}').next()).collect();
+    let harmless = |name: &str| if name == "index" { "0" } else { UNKNOWN };
+    let filled = |chosen: &&str| {
+        places.iter().fold(path.to_owned(), |path, name| {
+            path.replace(&format!("{{{name}}}"), if name == chosen { bad } else { harmless(name) })
+        })
+    };
+    places.iter().map(filled).collect()
+}
+
+#[test]
+fn every_place_of_a_path_is_tried() {
+    assert_eq!(in_each_place("/a/{id}/b/{other_id}", "x"), [format!("/a/x/b/{UNKNOWN}"), format!("/a/{UNKNOWN}/b/x")]);
+    assert_eq!(in_each_place("/a/{id}/{index}", "x"), ["/a/x/0".to_owned(), format!("/a/{UNKNOWN}/x")]);
 }
 
 /// Whether a key is refused there, before anything else is looked at.

@@ -87,8 +87,8 @@ async fn call(server: &Server, call: Call<'_>) -> String {
     let words = Description { text: "A man.".into(), ..Description::default() };
     let failed = |kind| DescribeError { kind, message: "it did not".into(), retry_after: None };
     let settled = SettledCall {
-            bytes_sent: None,
-            is_refusal: false,
+        bytes_sent: None,
+        is_refusal: false,
         result: call.failure.map_or(Ok(words), |kind| Err(failed(kind))),
         tokens_input: Some(100),
         tokens_output: Some(10),

@@ -272,8 +272,9 @@ async fn who_sends_slowly_keeps_nobody_waiting() {
         slow.push(begun(&server, 1000, 10).await);
     }
     next(&server, Ok(ok()));
-    let asked = base64(&server, &picture(ImageFormat::Jpeg));
-    let answer = tokio::time::timeout(std::time::Duration::from_secs(10), asked).await.expect("it is not waited for them");
+    let file = picture(ImageFormat::Jpeg);
+    let asked = tokio::time::timeout(std::time::Duration::from_secs(10), base64(&server, &file));
+    let answer = asked.await.expect("it is not waited for them");
     answer.expect(200);
 }
 

@@ -1,4 +1,4 @@
-//! Controllers as the contract's chapter 10 has them.
+//! Controllers as the API has them.
 
 use argus_core::Secret;
 use argus_core::camera::{Camera, CameraFields, ProtectSource, SourceType};

@@ -179,7 +179,7 @@ async fn the_permission_in_the_document_is_the_one_that_is_asked_for() {
     }
 }
 
-/// What a role gives (contract 4.2).
+/// What a role gives.
 const ROLES: [(&str, &[Scope]); 3] = [
     ("viewer", &[Scope::ReadEvents, Scope::ReadCameras]),
     ("operator", &[Scope::ReadEvents, Scope::ReadCameras, Scope::WriteCameras]),

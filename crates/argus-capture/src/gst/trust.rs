@@ -1,6 +1,6 @@
 //! Whether the certificate of an encrypted stream will do, decided in the handshake: nothing is asked before.
 //!
-//! GLib verifies by itself and asks only about certificates that it finds a fault with. With a pin every certificate must
+//! `GLib` verifies by itself and asks only about certificates that it finds a fault with. With a pin every certificate must
 //! be asked about, so the source is given an address in figures, for which no public issuer vouches in a house; and
 //! nothing is sent where none was asked about.
 
@@ -21,7 +21,7 @@ use crate::health::Fault;
 /// Whether anything may be said on a connection yet.
 #[derive(Clone, Debug)]
 pub(crate) struct Gate {
-    /// The pinned certificate was shown; `None` where GLib decides, or nobody does.
+    /// The pinned certificate was shown; `None` where `GLib` decides, or nobody does.
     pinned: Option<Arc<AtomicBool>>,
 }
 

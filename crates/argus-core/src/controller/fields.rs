@@ -1,12 +1,12 @@
-//! The flat fields of a controller, each of the right type but not yet checked, and their rules (contract 10.1).
+//! The flat fields of a controller, each of the right type but not yet checked, and their rules.
 
 use super::ControllerConfig;
 use crate::text::text;
 use crate::{Faults, Secret};
 
-/// What a request gives. Defaults are those of the contract.
+/// What a request gives. Defaults are those that `POST /protect/controllers` has.
 #[derive(Clone, Debug, PartialEq)]
-#[expect(missing_docs, reason = "one field a row of the contract's table 10.1; the checked form is documented")]
+#[expect(missing_docs, reason = "one field a field of `POST /protect/controllers`; the checked form is documented")]
 pub struct ControllerFields {
     pub name: String,
     pub host: String,
@@ -36,7 +36,7 @@ impl ControllerFields {
         }
     }
 
-    /// Checks every rule of the contract's table 10.1.
+    /// Checks every rule for the fields.
     ///
     /// # Errors
     /// All faults found, each with its field.

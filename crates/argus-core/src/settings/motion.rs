@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::patch::{Group, Patch, flag, int, name};
 use crate::camera::{AnalysisMode, Sensitivity};
 
-/// Fields of a camera that its creator left out (contract 7.1).
+/// Fields of a camera that its creator left out.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct MotionDefaults {

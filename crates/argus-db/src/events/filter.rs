@@ -32,7 +32,7 @@ pub struct EventFilter {
     pub end_time: Option<Timestamp>,
     /// At least this confidence, percent.
     pub min_confidence: Option<u8>,
-    /// Words of the description (contract 8.3); empty is no filter.
+    /// Words of the description; empty is no filter.
     pub q: Option<String>,
     /// How far the description is.
     pub description_statuses: Vec<DescriptionStatus>,

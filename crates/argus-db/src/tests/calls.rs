@@ -58,8 +58,8 @@ pub(super) fn call(when: Timestamp, estimate: Option<f64>) -> NewCall {
 
 pub(super) fn says(cost: Option<f64>) -> SettledCall {
     SettledCall {
-            bytes_sent: None,
-            is_refusal: false,
+        bytes_sent: None,
+        is_refusal: false,
         result: Ok(Description {
             text: "A person.".into(),
             confidence: Some(80),
@@ -489,7 +489,8 @@ async fn month(t: TestDb, (steps, daily_cents, monthly_cents, zone): Month) {
                 let mut settled = Vec::new();
                 while open.len() > 3 {
                     let (id, cost) = open.swap_remove(open.len() / 2);
-                    let (db, rules) = (if settled.len() % 2 == 0 { t.db.clone() } else { other.clone() }, rules.clone());
+                    let (db, rules) =
+                        (if settled.len() % 2 == 0 { t.db.clone() } else { other.clone() }, rules.clone());
                     settled.push(tokio::spawn(async move {
                         db.ai_call_settle(id, says(Some(cost)), rules, now).await.unwrap();
                     }));

@@ -98,7 +98,7 @@ async fn all(t: &TestDb) -> Vec<Event> {
     .unwrap()
 }
 
-/// Whether an event matches, in the words of the contract.
+/// Whether an event matches, in plain words.
 fn matches(e: &Event, f: &EventFilter) -> bool {
     let among = |all: &[&str], one: &str| all.is_empty() || all.contains(&one);
     let names = |types: &[DetectionType]| types.iter().map(|t| t.as_str()).collect::<Vec<_>>();

@@ -89,14 +89,15 @@ on_both! {
 
     async fn what_happens_now_does_not_wait_for_a_backlog_of_more_urgent_things(t) {
         let c = t.db.camera_insert(camera("B")).await.unwrap().id;
-        let add = async |seconds, priority| {
-            let new = new_event(c, at(seconds));
-            t.db.event_open(new.clone(), at(seconds), DescriptionPlan::Job { priority }).await.unwrap();
+        let add = async |seconds, detection_type| {
+            let new = argus_core::event::NewEvent { detection_type, ..new_event(c, at(seconds)) };
+            let plan = DescriptionPlan::Job { priority: argus_core::describe::priority(detection_type) };
+            t.db.event_open(new.clone(), at(seconds), plan).await.unwrap();
             t.db.job_ready(new.id, None, at(seconds)).await.unwrap();
             new.id
         };
-        let (ring, person) = (add(0, 40).await, add(1, 30).await);
-        let (motion, later_person) = (add(3600, 0).await, add(3601, 30).await);
+        let (ring, person) = (add(0, DetectionType::Ring).await, add(1, DetectionType::Person).await);
+        let (motion, later_person) = (add(3600, DetectionType::Motion).await, add(3601, DetectionType::Person).await);
         let next = async |order| {
             let job = t.db.job_lease(at(3610), MINUTE, 1, order).await.unwrap().remove(0);
             (job.event_id, job.lease())

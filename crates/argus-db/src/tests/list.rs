@@ -206,7 +206,7 @@ fn any_text(most: usize) -> impl Strategy<Value = String> + Clone {
     proptest::collection::vec(piece, 0..8).prop_map(move |p| p.concat().chars().take(most).collect())
 }
 
-/// The contract's rule in plain words.
+/// The rule in plain words.
 fn rule(text: &str, query: &str) -> bool {
     let words = |t: &str| {
         crate::value::fold(t)

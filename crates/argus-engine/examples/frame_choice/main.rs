@@ -6,8 +6,10 @@
 //! with one another (`adaptive`).
 //!
 //! ```text
-//! frame_choice [--seeds 1..5] [--count 6] [--scene NAME] [--looks]
+//! frame_choice [--seeds 1..5] [--count 6] [--scene NAME] [--looks] [--sizes]
 //! ```
+//!
+//! `--sizes` tells instead how large the subjects reach a model, with and without a part of the picture.
 
 #![expect(clippy::print_stdout, reason = "a program that prints a table")]
 #![expect(clippy::expect_used, reason = "a mistake of whoever starts it ends the program")]
@@ -24,6 +26,7 @@ mod rng;
 #[expect(dead_code, reason = "the truth about motion is not asked here")]
 #[path = "../../../argus-motion/examples/motion_bench/scenes.rs"]
 mod scenes;
+mod sizes;
 #[expect(dead_code, reason = "the street is always drawn here")]
 #[path = "../../../argus-motion/examples/motion_bench/stage.rs"]
 mod stage;
@@ -36,6 +39,7 @@ use argus_engine::moments::{Candidate, best, candidates};
 use argus_engine::{Analyser, Episode, Noticed};
 use argus_motion::Reducer;
 use scenes::{Plan, RATE, Scene};
+use sizes::Sizes;
 use stage::{H, Stage, W, drawn};
 
 /// Seconds of a clip.
@@ -179,6 +183,17 @@ fn differences(clip: &Clip, empty: &mut Vec<u8>, moving: &mut Vec<u8>) {
     }
 }
 
+/// Notes how large the largest subject is in each picture that `adaptive` chooses.
+fn measure(sizes: &mut Sizes, clip: &Clip, episode: &Episode, count: usize) {
+    let (Some(area), [_, _, chosen]) = (episode.area, choices(clip, episode, count)) else { return };
+    for i in chosen {
+        let largest = clip.plan.things(i, None).into_iter().filter(|s| s.area >= SEEN_PX).max_by_key(|s| s.area);
+        if let Some(seen) = largest {
+            sizes.note(seen.bounds, area);
+        }
+    }
+}
+
 fn percentiles(name: &str, mut of: Vec<u8>) {
     of.sort_unstable();
     let at = |percent: usize| of.get(of.len().saturating_sub(1) * percent / 100).copied().unwrap_or(0);
@@ -200,10 +215,15 @@ fn main() {
     let camera = camera.check().expect("a camera");
     let mut all: [Tally; 3] = Default::default();
     let (mut empty, mut moving) = (Vec::new(), Vec::new());
-    println!("strategy  events  pictures  with subject   subject area   same again   all passages");
+    let only_sizes = args.iter().any(|a| a == "--sizes");
+    let mut all_sizes = Sizes::default();
+    if !only_sizes {
+        println!("strategy  events  pictures  with subject   subject area   same again   all passages");
+    }
     let only = after("--scene");
     for scene in Scene::ALL.into_iter().filter(|s| only.as_ref().is_none_or(|name| name == s.name())) {
         let mut tallies: [Tally; 3] = Default::default();
+        let mut sizes = Sizes::default();
         for seed in from..=to {
             let stage = drawn(seed);
             let clip = clip(seed, scene, &stage);
@@ -211,11 +231,20 @@ fn main() {
                 differences(&clip, &mut empty, &mut moving);
             }
             for episode in episodes(&clip, &camera) {
+                if only_sizes {
+                    measure(&mut sizes, &clip, &episode, count);
+                    continue;
+                }
                 for (i, chosen) in choices(&clip, &episode, count).iter().enumerate() {
                     judge(&mut tallies[i], &clip, &episode, chosen);
                     judge(&mut all[i], &clip, &episode, chosen);
                 }
             }
+        }
+        if only_sizes {
+            sizes.tell(scene.name());
+            all_sizes.add(&sizes);
+            continue;
         }
         println!("{}", scene.name());
         for (tally, name) in tallies.iter().zip(["uniform", "peaks", "adaptive"]) {
@@ -225,6 +254,10 @@ fn main() {
             percentiles("nothing there", std::mem::take(&mut empty));
             percentiles("somebody moves", std::mem::take(&mut moving));
         }
+    }
+    if only_sizes {
+        all_sizes.tell("all");
+        return;
     }
     println!("all");
     for (tally, name) in all.iter().zip(["uniform", "peaks", "adaptive"]) {

@@ -204,7 +204,7 @@ pub(crate) async fn described(deps: &Deps, job: &Job, event: &Event, answered: A
         }
     }
     drop_unkept(deps, event).await;
-    info!(event.id = %event.id, "event described");
+    info!(event.id = %event.id, camera.id = %event.camera_id, camera.name = %event.camera_name, "event described");
     Ok(())
 }
 
@@ -220,7 +220,7 @@ async fn not_described(
     let receipt = Analysis { status: AnalysisStatus::Failed, error: Some(failure.to_string()), ..receipt };
     let over = is_over(event, now);
     if job.asked.is_some() {
-        warn!(event.id = %event.id, "event not described again: {failure}");
+        warn!(event.id = %event.id, camera.name = %event.camera_name, "event not described again: {failure}");
         // What it could not be described by itself before is still to be tried.
         let retry_at = own_retry(event, now);
         let store = || deps.db.reanalysis_failed(receipt.clone(), retry_at, job.lease());
@@ -230,7 +230,12 @@ async fn not_described(
     if unless_gone(with_patience(|| deps.db.analysis_finish(receipt.clone())).await)?.is_none() {
         return Ok(());
     }
-    warn!(event.id = %event.id, attempts = job.attempts, "event not described: {failure}");
+    warn!(
+        event.id = %event.id,
+        camera.name = %event.camera_name,
+        attempts = job.attempts,
+        "event not described: {failure}"
+    );
     let reason = match failure.kind {
         DescribeFailure::Timeout => StatusReason::Timeout,
         DescribeFailure::InvalidAnswer => StatusReason::InvalidAnswer,

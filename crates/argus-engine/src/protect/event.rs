@@ -261,6 +261,7 @@ impl ProtectEvent {
         info!(
             event.id = %self.id,
             camera.id = %self.camera.id,
+            camera.name = %event.camera_name,
             kind = %event.detection_type,
             delay_ms = event.trace.stored_at.millis_since(event.trace.detected_at),
             from_history = story.told.from_history,
@@ -355,7 +356,14 @@ impl ProtectEvent {
         if self.change("close the event", vec![closed]).await {
             let duration_ms = ended_at.millis_since(self.started);
             let end_unknown = now.told.ended_at.is_none() || now.told.end_unknown;
-            info!(event.id = %self.id, camera.id = %self.camera.id, duration_ms, end_unknown, "event closed");
+            info!(
+                event.id = %self.id,
+                camera.id = %self.camera.id,
+                camera.name = %self.camera.config.name,
+                duration_ms,
+                end_unknown,
+                "event closed"
+            );
         }
     }
 

@@ -20,7 +20,7 @@ use super::Hub;
 use super::follow::device_of;
 use crate::camera::lock;
 
-/// A word of the controller counts when it has stood for that long (contract 7.3).
+/// A word of the controller counts when it has stood for that long.
 const SETTLED: Duration = Duration::from_secs(5);
 /// A camera that was never online says so after that long.
 const FIRST: Duration = Duration::from_secs(15);

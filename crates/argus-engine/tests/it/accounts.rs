@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use argus_core::Clock;
-use argus_core::ports::Control as _;
 use argus_core::call::CallPurpose;
 use argus_core::describe::AnalysisStatus;
 use argus_core::event::{DescriptionStatus, StatusReason};
+use argus_core::ports::Control as _;
 use argus_core::usage::UsageGroupBy;
 use serde_json::json;
 
@@ -252,7 +252,9 @@ async fn what_all_refuse_is_not_asked_for_again() {
     *stage.script.providers.lock().unwrap() = both;
     let id = refused(&stage).await;
     let event = stage.get(id).await;
-    assert_eq!((event.description_status, event.status_reason),
-        (DescriptionStatus::Failed, Some(StatusReason::InvalidAnswer)));
+    assert_eq!(
+        (event.description_status, event.status_reason),
+        (DescriptionStatus::Failed, Some(StatusReason::InvalidAnswer))
+    );
     assert_eq!(calls_of_a_day(&stage).await, 1);
 }

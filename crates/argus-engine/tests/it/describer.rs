@@ -18,7 +18,11 @@ use tokio::sync::Semaphore;
 /// What is answered.
 #[derive(Clone, Debug)]
 pub(crate) enum Answer {
-    Says { text: &'static str, confidence: Option<u8>, cost: Option<f64> },
+    Says {
+        text: &'static str,
+        confidence: Option<u8>,
+        cost: Option<f64>,
+    },
     Fails(DescribeFailure),
     /// It does not describe these pictures, and is paid for saying so.
     Refuses,

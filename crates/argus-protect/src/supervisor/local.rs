@@ -236,7 +236,7 @@ impl Suspicion {
                 return;
             }
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

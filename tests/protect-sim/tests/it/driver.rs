@@ -93,9 +93,11 @@ impl Driver {
 
     /// Starts the TypeScript client unifi-protect; `None` where it is not installed.
     pub(crate) async fn start_unifi_protect(sim: &Sim, user: &str, password: &str) -> Option<Self> {
-        let modules = installed("ARGUS_TEST_UNIFI_PROTECT", "node_modules")?;
-        let mut command = Command::new("node");
-        command.arg(script("unifi_protect_driver.mjs")).arg(modules.parent().unwrap()).args([
+        let node = installed("ARGUS_TEST_UNIFI_PROTECT", "node")?;
+        let mut command = Command::new(&node);
+        // The packages lie beside the folder of the programs.
+        let folder = node.parent().and_then(Path::parent).unwrap();
+        command.arg(script("unifi_protect_driver.mjs")).arg(folder).args([
             &sim.address().ip().to_string(),
             &sim.address().port().to_string(),
             user,

@@ -211,7 +211,7 @@ async fn only_what_a_connection_took_counts_as_sent() {
         let nowhere = config(dialect, &format!("http://{}", free.local_addr().unwrap()));
         drop(free);
         let asked = vendor(&nowhere).unwrap().ask(&question(1), Reach::Local, AMPLE).await;
-        assert_eq!((asked.bytes_sent, asked.result.unwrap_err().kind), (Some(0), DescribeFailure::Unreachable));
+        assert_eq!((asked.bytes_sent, asked.result.unwrap_err().kind), (Some(0), Unreachable));
     }
 }
 

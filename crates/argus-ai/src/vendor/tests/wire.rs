@@ -123,7 +123,11 @@ async fn endpoints_without_schemas_are_asked_in_simpler_ways() {
     use Format::{Object, Offer, Prompt, Schema};
     for dialect in Dialect::ALL {
         // Tools are offered before they are given up.
-        let without_tools = if dialect == Dialect::Anthropic { &[Schema, Object, Offer, Prompt][..] } else { &[Schema, Object, Prompt] };
+        let without_tools = if dialect == Dialect::Anthropic {
+            &[Schema, Object, Offer, Prompt][..]
+        } else {
+            &[Schema, Object, Prompt]
+        };
         let unforced = if dialect == Dialect::Anthropic { &[Schema, Object, Offer][..] } else { &[Schema, Object] };
         for (lacks, expected) in [
             (&[][..], &[Schema][..]),
