@@ -100,6 +100,18 @@ pub struct ControllerFeatures {
     pub clips: bool,
 }
 
+/// A time of which detections may have been missed and cannot be fetched any more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
+pub struct ControllerGap {
+    /// From then.
+    pub from: Timestamp,
+    /// Until then.
+    pub until: Timestamp,
+    /// Why, as a sentence.
+    pub reason: String,
+}
+
 /// How a controller is doing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ControllerState {
@@ -109,7 +121,8 @@ pub struct ControllerState {
     pub last_connected_at: Option<Timestamp>,
     /// The last message of any of its streams.
     pub last_message_at: Option<Timestamp>,
-    /// Why it is not connected, as a sentence that says what to do; `None` while it is.
+    /// Why it is not connected, as a sentence that says what to do; while it is, why one of its two interfaces is refused,
+    /// if it is.
     pub last_error: Option<String>,
     /// The kind of that.
     pub last_error_kind: Option<ControllerFault>,

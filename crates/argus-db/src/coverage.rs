@@ -3,13 +3,19 @@
 use std::fmt;
 use std::str::FromStr;
 
-use argus_core::{CameraId, Invalid, Timestamp};
+use argus_core::controller::ControllerGap;
+use argus_core::{CameraId, ControllerId, Invalid, Timestamp};
+use diesel::dsl::sql;
 use diesel::prelude::*;
+use diesel::sql_types::Bool;
 
 use crate::database::Database;
 use crate::error::{ConstraintExt, DbError};
-use crate::schema::coverage;
+use crate::schema::{camera, coverage};
 use crate::value::{check_text, parse, time_opt};
+
+/// So many rows are looked at for the newest gaps of a controller.
+const GAP_ROWS: i64 = 1000;
 
 /// What was the case during an interval.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -78,6 +84,36 @@ struct CoverageRow {
     reason: Option<String>,
     /// Until when it is known to have been the case, while it is open.
     seen_us: i64,
+    /// Whether what happened meanwhile may have been missed for good.
+    is_gap: bool,
+}
+
+/// A part of the account about to be written.
+#[derive(Insertable)]
+#[diesel(table_name = coverage, treat_none_as_default_value = false)]
+struct NewPart {
+    camera_id: String,
+    from_us: i64,
+    until_us: Option<i64>,
+    state: String,
+    reason: Option<String>,
+    seen_us: i64,
+    is_gap: bool,
+}
+
+impl CoverageRow {
+    /// A part of it.
+    fn part(&self, from_us: i64, until_us: Option<i64>) -> NewPart {
+        NewPart {
+            camera_id: self.camera_id.clone(),
+            from_us,
+            until_us,
+            state: self.state.clone(),
+            reason: self.reason.clone(),
+            seen_us: until_us.unwrap_or(self.seen_us.max(from_us)),
+            is_gap: self.is_gap,
+        }
+    }
 }
 
 impl TryFrom<CoverageRow> for CoverageInterval {
@@ -146,8 +182,9 @@ impl Database {
         .await
     }
 
-    /// Puts on account that something may have been missed at a camera although its video came in. What was received
-    /// meanwhile gives way; nothing happens where nothing was on account as received.
+    /// Puts on account that what happened at a camera may have been missed for good, also where its video came in and
+    /// where nothing is on account because the server did not run. While it was stopped nothing was missed, nor before
+    /// anything was on account.
     ///
     /// # Errors
     /// `Busy`, `Unavailable`.
@@ -162,37 +199,95 @@ impl Database {
         let (from, until) = (from.as_micros(), until.as_micros());
         self.write(move |tx| {
             let camera = camera_id.to_string();
-            let received: Vec<CoverageRow> = coverage::table
-                .filter(coverage::camera_id.eq(&camera))
-                .filter(coverage::state.eq(CoverageState::Received.as_str()))
+            let theirs = || coverage::table.filter(coverage::camera_id.eq(&camera));
+            let first: Option<i64> = theirs().select(diesel::dsl::min(coverage::from_us)).first(tx.conn)?;
+            let Some(from) = first.map(|first| first.max(from)) else { return Ok(()) };
+            let rows: Vec<CoverageRow> = theirs()
                 .filter(coverage::from_us.lt(until))
                 .filter(coverage::until_us.is_null().or(coverage::until_us.gt(Some(from))))
                 .order((coverage::from_us.asc(), coverage::id.asc()))
                 .load(tx.conn)?;
-            for row in received {
+            let gap = |from: i64, until: i64, reason: &str| NewPart {
+                camera_id: camera.clone(),
+                from_us: from,
+                until_us: Some(until),
+                state: CoverageState::Missing.as_str().to_owned(),
+                reason: Some(reason.to_owned()),
+                seen_us: until,
+                is_gap: true,
+            };
+            // Up to where everything is on account.
+            let mut known = from;
+            let mut parts = Vec::new();
+            for row in rows {
                 let (begin, end) = (from.max(row.from_us), row.until_us.map_or(until, |end| end.min(until)));
-                if begin >= end {
+                if known < begin {
+                    parts.push(gap(known, begin, &reason));
+                }
+                known = known.max(end);
+                if row.state == CoverageState::Stopped.as_str() || begin >= end {
                     continue;
                 }
                 diesel::delete(coverage::table.find(row.id)).execute(tx.conn)?;
-                let before = (row.from_us < begin).then_some((row.from_us, Some(begin), CoverageState::Received, None));
-                let gap = (begin, Some(end), CoverageState::Missing, Some(&reason));
-                let after = row.until_us.is_none_or(|last| last > end);
-                let after = after.then_some((end, row.until_us, CoverageState::Received, None));
-                for (from, until, state, reason) in [before, Some(gap), after].into_iter().flatten() {
-                    diesel::insert_into(coverage::table)
-                        .values((
-                            coverage::camera_id.eq(&camera),
-                            coverage::from_us.eq(from),
-                            coverage::until_us.eq(until),
-                            coverage::state.eq(state.as_str()),
-                            coverage::reason.eq(reason),
-                            coverage::seen_us.eq(until.unwrap_or(row.seen_us.max(from))),
-                        ))
-                        .execute(tx.conn)?;
+                if row.from_us < begin {
+                    parts.push(row.part(row.from_us, Some(begin)));
+                }
+                // Why no video came in is the better reason.
+                let was_missing = row.state == CoverageState::Missing.as_str();
+                let why = row.reason.as_ref().filter(|_| was_missing).unwrap_or(&reason);
+                parts.push(gap(begin, end, why));
+                if row.until_us.is_none_or(|last| last > end) {
+                    parts.push(row.part(end, row.until_us));
                 }
             }
+            if known < until {
+                parts.push(gap(known, until, &reason));
+            }
+            for part in parts {
+                diesel::insert_into(coverage::table).values(&part).execute(tx.conn)?;
+            }
             Ok(())
+        })
+        .await
+    }
+
+    /// When something may have been missed for good at cameras of a controller since a moment, newest first, at most
+    /// `limit`; what is without a break at one camera or the other is one.
+    ///
+    /// # Errors
+    /// `Busy`, `Unavailable`.
+    pub async fn coverage_gaps(
+        &self,
+        controller: ControllerId,
+        since: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<ControllerGap>, DbError> {
+        self.read_snapshot(move |c| {
+            let cameras: Vec<String> = camera::table
+                .filter(camera::protect_controller_id.eq(Some(controller.to_string())))
+                .select(camera::id)
+                .load(c)?;
+            let mut rows: Vec<(i64, Option<i64>, Option<String>)> = coverage::table
+                .filter(coverage::camera_id.eq_any(cameras))
+                // In the words of the partial index.
+                .filter(sql::<Bool>("is_gap"))
+                .filter(coverage::from_us.ge(since.as_micros()))
+                .select((coverage::from_us, coverage::until_us, coverage::reason))
+                .order((coverage::from_us.desc(), coverage::id.desc()))
+                .limit(GAP_ROWS)
+                .load(c)?;
+            rows.reverse();
+            let mut gaps: Vec<ControllerGap> = Vec::new();
+            for (from, until, reason) in rows {
+                let (from, until) = (Timestamp::from_micros(from), Timestamp::from_micros(until.unwrap_or(from)));
+                match gaps.last_mut() {
+                    Some(last) if from <= last.until => last.until = last.until.max(until),
+                    _ => gaps.push(ControllerGap { from, until, reason: reason.unwrap_or_default() }),
+                }
+            }
+            gaps.reverse();
+            gaps.truncate(limit);
+            Ok(gaps)
         })
         .await
     }

@@ -4,6 +4,7 @@ mod change;
 mod export;
 mod facts;
 mod filter;
+mod group;
 mod ladder;
 mod list;
 mod remembered;
@@ -66,8 +67,8 @@ pub enum DescriptionPlan {
 }
 
 impl Database {
-    /// Stores a new event, its count, its job and its `event.created`, all or nothing. Gives the event and the number of
-    /// the message.
+    /// Stores a new event, its group, its count, its job and its `event.created`, all or nothing. Gives the event and the
+    /// number of the message. Events whose group changes with it are announced after it.
     ///
     /// # Errors
     /// `NotFound` when the camera is gone, `Conflict` when the controller's detection has an event already, `Invalid` for
@@ -84,6 +85,7 @@ impl Database {
                 row.description_status = DescriptionStatus::Skipped.to_string();
                 row.status_reason = Some(reason.to_string());
             }
+            let regrouped = group::join(tx, &mut row, stored_at)?;
             match diesel::insert_into(event::table).values(&row).execute(tx.conn) {
                 Err(diesel::result::Error::DatabaseError(DatabaseErrorKind::UniqueViolation, _))
                     if new.protect.is_some() =>
@@ -100,6 +102,9 @@ impl Database {
             counts.apply(tx)?;
             let event = whole(tx.conn, row)?;
             let seq = tell(tx, MessageType::EventCreated, &event, stored_at)?;
+            for older in whole_all(tx.conn, regrouped)? {
+                tell(tx, MessageType::EventUpdated, &older, stored_at)?;
+            }
             Ok((event, seq))
         })
         .await

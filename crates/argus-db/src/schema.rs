@@ -322,6 +322,7 @@ table! {
         state -> Text,
         reason -> Nullable<Text>,
         seen_us -> BigInt,
+        is_gap -> Bool,
     }
 }
 

@@ -9,6 +9,7 @@ mod counts;
 mod coverage;
 mod database;
 mod events;
+mod groups;
 mod jobs;
 mod journal;
 mod keys;

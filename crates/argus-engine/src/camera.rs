@@ -82,14 +82,16 @@ impl Slot {
         let live = lock(&self.live);
         let config = &live.camera.config;
         let mut state = live.state.clone();
+        let figures = live.feed.as_ref().map(|feed| feed.state());
+        if let Some(newest) = figures.as_ref().and_then(|figures| figures.last_frame_at) {
+            state.last_frame_at = Some(newest);
+        }
         if !config.is_enabled {
             // Its task may still be finishing an event; capture is over all the same.
             state = CameraState { status: CameraStatus::Stopped, last_error: None, last_error_kind: None, ..state };
-        } else if let Some(feed) = &live.feed {
+        } else if let Some(figures) = figures {
             // The feed knows the moving figures (rate, newest picture); status and fault are what was announced.
-            let figures = feed.state();
             state.fps = figures.fps;
-            state.last_frame_at = figures.last_frame_at.or(state.last_frame_at);
             state.resolution = figures.resolution.or(state.resolution);
             state.codec = figures.codec.or(state.codec);
             state.reconnects = live.reconnects_before + figures.reconnects;
@@ -285,6 +287,8 @@ impl Task {
         };
         let noticed = self.analyser.stop(self.deps.clock.now());
         self.act(noticed, &handle);
+        // Nobody looks for its end any more.
+        lock(&self.live).motion_active = false;
         if let Next::End { abandon: true, .. } = next {
             self.abandon_open();
         }
@@ -296,7 +300,10 @@ impl Task {
         }
         let mut live = lock(&self.live);
         live.feed = None;
-        live.reconnects_before += handle.state().reconnects;
+        let last = handle.state();
+        // Until then video came in, and no longer: the account goes by it, and so does whoever asks.
+        live.state.last_frame_at = last.last_frame_at.or(live.state.last_frame_at);
+        live.reconnects_before += last.reconnects;
         live.frames_before += handle.frames();
         drop(live);
         next
@@ -453,7 +460,7 @@ impl Task {
     async fn announce(&mut self, state: CameraState, now: Timestamp) {
         let (status, reason) = (state.status, state.last_error.clone());
         if self.accounted != Some(status) {
-            // Silence is noticed late; the account says since when it was silent.
+            // Silence is noticed late, and an end takes a moment; the account says since when nothing came in.
             let was_online = self.announced == Some(CameraStatus::Online);
             let from = state.last_frame_at.filter(|_| was_online).map_or(now, |last| last.min(now));
             let coverage = match status {

@@ -1,5 +1,6 @@
 //! What the API may ask of the engine.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -47,7 +48,7 @@ impl Control for Engine {
     }
 
     async fn camera_delete(&self, id: CameraId) -> Result<(), ControlError> {
-        let turn = turn(&self.deps, id);
+        let turn = turn(&self.deps, id)?;
         let _turn = turn.lock().await;
         let slot = self.slot(id).ok_or_else(|| ControlError::NotFound("no such camera".into()))?;
         let (status, camera) = {
@@ -158,7 +159,7 @@ impl Control for Engine {
             storage,
             cameras: self.cameras_health(),
             ai: self.ai_health(),
-            protect: self.deps.protect.health(),
+            protect: self.deps.protect.health(self.deps.clock.now()),
             journal,
         }
     }
@@ -202,14 +203,26 @@ impl Control for Engine {
     }
 }
 
-/// Changes of one camera happen one after the other; those of others do not wait for them.
-fn turn(deps: &Deps, id: CameraId) -> Arc<Mutex<()>> {
-    Arc::clone(lock(&deps.turns).entry(id).or_default())
+/// Changes of one camera happen one after the other; those of others do not wait for them. Only for cameras that there
+/// are: nothing is remembered of an id that somebody made up.
+fn turn(deps: &Deps, id: CameraId) -> Result<Arc<Mutex<()>>, ControlError> {
+    // Both held, so that a deletion takes the turn away after the camera.
+    let slots = lock(&deps.slots);
+    let turn = turn_of(&slots, &mut lock(&deps.turns), id);
+    turn.ok_or_else(|| ControlError::NotFound("no such camera".into()))
+}
+
+fn turn_of<S>(
+    cameras: &HashMap<CameraId, S>,
+    turns: &mut HashMap<CameraId, Arc<Mutex<()>>>,
+    id: CameraId,
+) -> Option<Arc<Mutex<()>>> {
+    cameras.contains_key(&id).then(|| Arc::clone(turns.entry(id).or_default()))
 }
 
 /// Changes a camera, wherever the change comes from.
 pub(crate) async fn edit_camera(deps: &Arc<Deps>, id: CameraId, edit: CameraEdit) -> Result<Camera, ControlError> {
-    let turn = turn(deps, id);
+    let turn = turn(deps, id)?;
     let _turn = turn.lock().await;
     let feeds = Arc::clone(&deps.feeds);
     let checked = move |camera: &Camera| -> Result<CameraConfig, ControlError> {
@@ -266,5 +279,25 @@ impl Engine {
             1 => ComponentHealth::new(ComponentStatus::Degraded, "1 enabled camera gives no picture"),
             n => ComponentHealth::new(ComponentStatus::Degraded, format!("{n} enabled cameras give no picture")),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use argus_core::Timestamp;
+
+    use super::*;
+
+    #[test]
+    fn ids_that_somebody_made_up_leave_nothing_behind() {
+        let id = |ms| CameraId::new(Timestamp::from_millis(ms));
+        let (cameras, mut turns) = (HashMap::from([(id(1), ())]), HashMap::new());
+        let known = *cameras.keys().next().unwrap();
+        let turn = turn_of(&cameras, &mut turns, known).unwrap();
+        assert!(Arc::ptr_eq(&turn, &turn_of(&cameras, &mut turns, known).unwrap()), "both wait for the same");
+        for ms in 0..1000 {
+            assert!(turn_of(&cameras, &mut turns, id(ms)).is_none());
+        }
+        assert_eq!(turns.len(), 1);
     }
 }

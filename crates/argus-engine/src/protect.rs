@@ -19,12 +19,13 @@ mod tracker;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use argus_core::camera::{Camera, ProtectSource, Source};
 use argus_core::controller::{ControllerError, ControllerStatus};
 use argus_core::figures::ControllerFigures;
 use argus_core::ports::{ComponentHealth, ComponentStatus, ControlError, Still};
-use argus_core::{CameraId, ControllerId, EventId, PrivacyMask};
+use argus_core::{CameraId, ControllerId, EventId, PrivacyMask, Timestamp};
 use argus_db::UnfinishedEvent;
 use tokio::sync::{oneshot, watch};
 use tracing::warn;
@@ -35,7 +36,12 @@ use crate::error::EngineError;
 
 pub(crate) use event::Cut;
 pub(crate) use feed::WithControllers;
-use link::{Command, Link};
+use link::{Command, GAPS, Link};
+
+/// Gaps of so long ago are told in the server's health.
+const GAPS_SHOWN: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Those of so long ago are shown with their controller.
+const GAPS_KEPT: Duration = Duration::from_secs(90 * 24 * 3600);
 
 /// Every controller.
 pub(crate) struct Hub {
@@ -97,25 +103,39 @@ impl Hub {
     }
 
     /// How the controllers are, together.
-    pub(crate) fn health(&self) -> ComponentHealth {
+    pub(crate) fn health(&self, now: Timestamp) -> ComponentHealth {
         let links = self.all();
         let enabled: Vec<_> = links.iter().filter(|link| link.stored().config.is_enabled).collect();
         if enabled.is_empty() {
             return ComponentHealth { status: ComponentStatus::Disabled, detail: None };
         }
-        let mut bad = Vec::new();
+        let (mut bad, mut connected) = (Vec::new(), enabled.len());
         for link in &enabled {
             let state = link.state();
-            if state.status != ControllerStatus::Connected {
-                let why = state.last_error.map(|why| format!(": {why}")).unwrap_or_default();
-                bad.push(format!("{} is {}{why}", link.name(), state.status));
+            let is_connected = state.status == ControllerStatus::Connected;
+            if is_connected && state.last_error.is_none() {
+                continue;
             }
+            connected -= usize::from(!is_connected);
+            let why = state.last_error.map(|why| format!(": {why}")).unwrap_or_default();
+            let in_part = if is_connected { " in part" } else { "" };
+            bad.push(format!("{} is {}{in_part}{why}", link.name(), state.status));
         }
         bad.sort();
-        let gaps = enabled.iter().filter_map(|link| Some((link.name(), link.last_gap()?)));
+        let since = now.minus(GAPS_SHOWN);
+        let gaps = enabled.iter().filter_map(|link| {
+            let gaps = link.gaps();
+            let recent = gaps.iter().filter(|gap| gap.until > since);
+            let newest = recent.clone().next()?;
+            let more = match recent.count() - 1 {
+                0 => String::new(),
+                n => format!(" (and {n} earlier)"),
+            };
+            Some((link.name(), newest.clone(), more))
+        });
         let gaps: Vec<_> = gaps
-            .map(|(name, gap)| {
-                format!("{name}: events from {} to {} may be missing: {}", gap.from, gap.until, gap.reason)
+            .map(|(name, gap, more)| {
+                format!("{name}: events from {} to {} may be missing{more}: {}", gap.from, gap.until, gap.reason)
             })
             .collect();
         let ends = enabled.iter().filter_map(|link| {
@@ -125,7 +145,7 @@ impl Hub {
         let gaps: Vec<_> = gaps.into_iter().chain(ends).collect();
         let status = match bad.len() {
             0 => ComponentStatus::Ok,
-            n if n == enabled.len() => ComponentStatus::Down,
+            _ if connected == 0 => ComponentStatus::Down,
             _ => ComponentStatus::Degraded,
         };
         let detail = (!bad.is_empty() || !gaps.is_empty()).then(|| [bad, gaps].concat().join("; "));
@@ -173,7 +193,8 @@ pub(crate) async fn start(deps: &Arc<Deps>, unfinished: Vec<UnfinishedEvent>) ->
     }
     for (stored, memory) in deps.db.controller_all().await? {
         let left = left.remove(&stored.id).unwrap_or_default();
-        supervisor::start(deps, stored, memory.last_connected_at, left);
+        let earlier = deps.db.coverage_gaps(stored.id, deps.clock.now().minus(GAPS_KEPT), GAPS).await?;
+        supervisor::start(deps, stored, memory.last_connected_at, left).put_earlier_gaps(earlier);
     }
     Ok(())
 }

@@ -10,6 +10,10 @@
 #![expect(clippy::cast_sign_loss, reason = "8.7 grey values are never negative")]
 #![expect(clippy::indexing_slicing, reason = "every buffer is made for the one grid in `new`")]
 
+mod blocks;
+
+use blocks::{BlockLight, BlockSums, eighths, total};
+
 use crate::light::{self, GAIN_ONE, LEVEL, Light};
 use crate::mask::Grid;
 
@@ -26,35 +30,9 @@ const NEARLY_WHITE: i16 = 215 << 7;
 const NEARLY_BLACK: i16 = 22 << 7;
 /// What a jump of the exposure leaves of the difference at most, where nothing clips; more is a thing.
 const THING_MIN: u16 = 24 << 7;
-/// Where black may lie: at 0 in full-range luma, at 16 in limited-range luma.
-const BLACK: [i32; 2] = [16 << 7, 0];
 
-/// What light did to one block: `frame = background * gain + offset`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct BlockLight {
-    /// 2.13 fixed point.
-    gain: i16,
-    /// 8.7 fixed point.
-    offset: i16,
-}
-
-impl BlockLight {
-    /// No change.
-    const SAME: Self = Self { gain: GAIN_ONE as i16, offset: 0 };
-    /// A change that light does not explain.
-    const UNEXPLAINED: Self = Self { gain: 0, offset: 0 };
-
-    /// Whether it is a change by light.
-    #[inline(always)]
-    fn is_lit(self) -> bool {
-        self != Self::SAME && self != Self::UNEXPLAINED
-    }
-
-    #[inline(always)]
-    fn apply(self, mean: i16) -> i32 {
-        ((i32::from(mean) * i32::from(self.gain)) >> 13) + i32::from(self.offset)
-    }
-}
+/// Mean brightness up to which a picture is dark, in levels.
+const DARK: i32 = 72;
 
 /// How one frame is compared.
 #[derive(Clone, Copy, Debug)]
@@ -82,6 +60,11 @@ impl Compare {
         Self { glare: self.glare * 7 / 4, ..self }
     }
 
+    /// The comparison in the dark: noise is all that trembles there, and its deviation tells how far.
+    pub(crate) fn in_the_dark(self) -> Self {
+        Self { deviations_16: self.deviations_16 * 3 / 4, ..self }
+    }
+
     /// The difference above which a pixel has changed.
     #[inline(always)]
     fn limit(self, mean: i16, deviation: i16) -> i16 {
@@ -98,20 +81,16 @@ pub(crate) struct Lighting {
     pub lit_blocks: usize,
     /// Whether that is an eighth of all blocks or more.
     pub is_restless: bool,
+    /// Whether the picture is dark.
+    pub is_dark: bool,
     /// Whether it was so much at once that what clips black or white cannot be followed.
     pub jump: bool,
 }
 
 impl Lighting {
     /// No change.
-    pub(crate) const SAME: Self = Self { light: Light::SAME, lit_blocks: 0, is_restless: false, jump: false };
-}
-
-/// Block means of a frame and of the background, as sums of a quarter level times 32 over the block.
-#[derive(Clone, Copy, Debug, Default)]
-struct BlockSums {
-    now: u32,
-    mean: u32,
+    pub(crate) const SAME: Self =
+        Self { light: Light::SAME, lit_blocks: 0, is_restless: false, is_dark: false, jump: false };
 }
 
 /// The model of one size of picture.
@@ -127,9 +106,13 @@ pub(crate) struct Background {
     /// A row of vertical sums, with one pixel more on either side.
     tall: Vec<u16>,
     low: Vec<u16>,
-    sums_now: Vec<u16>,
-    sums_mean: Vec<u16>,
+    /// Sums down the columns of a row of blocks.
+    columns: Vec<u16>,
     blocks: Vec<BlockSums>,
+    /// Whether the mean was changed without its sums.
+    sums_are_old: bool,
+    /// Light that has been found and that the mean does not show yet.
+    pending: Light,
     lit: Vec<BlockLight>,
     lit_found: Vec<BlockLight>,
     /// Blocks with confirmed motion.
@@ -152,9 +135,10 @@ impl Background {
             deviation: vec![0; padded],
             tall: vec![0; grid.width + 2],
             low: vec![0; grid.width + 2],
-            sums_now: vec![0; grid.stride],
-            sums_mean: vec![0; grid.stride],
+            columns: vec![0; grid.stride],
             blocks: vec![BlockSums::default(); blocks_x * blocks_y],
+            sums_are_old: false,
+            pending: Light::SAME,
             lit: vec![BlockLight::SAME; blocks_x * blocks_y],
             lit_found: vec![BlockLight::SAME; blocks_x * blocks_y],
             busy: vec![false; blocks_x * blocks_y],
@@ -169,36 +153,58 @@ impl Background {
     /// directions bright lines up to two pixels wide are taken out (a grey opening along the row): drops of rain.
     #[inline(always)]
     pub(crate) fn load(&mut self, pixels: &[u8]) {
+        for by in 0..self.blocks_y {
+            self.columns.fill(0);
+            for y in self.rows_of(by) {
+                self.load_row(pixels, y);
+            }
+            let row = &mut self.blocks[by * self.blocks_x..(by + 1) * self.blocks_x];
+            for (block, columns) in row.iter_mut().zip(self.columns.as_chunks().0) {
+                block.now = total(columns);
+            }
+        }
+    }
+
+    /// The rows of pixels of a row of blocks.
+    #[inline(always)]
+    fn rows_of(&self, by: usize) -> std::ops::Range<usize> {
+        by * BLOCK..((by + 1) * BLOCK).min(self.grid.height)
+    }
+
+    #[inline(always)]
+    fn load_row(&mut self, pixels: &[u8], y: usize) {
         let Grid { width, height, stride, .. } = self.grid;
         let row = |y: usize| &pixels[y * width..(y + 1) * width];
         let tall = &mut self.tall[..width + 2];
-        for y in 0..height {
-            let (up, middle, down) = (row(y.saturating_sub(1)), row(y), row((y + 1).min(height - 1)));
-            for (((t, &u), &m), &d) in tall[1..=width].iter_mut().zip(up).zip(middle).zip(down) {
-                *t = u16::from(u) + 2 * u16::from(m) + u16::from(d);
-            }
-            tall[0] = tall[1];
-            tall[width + 1] = tall[width];
-            let low = &mut self.low[..width + 2];
-            for (((o, &l), &m), &r) in
-                low[1..=width].iter_mut().zip(&tall[..width]).zip(&tall[1..=width]).zip(&tall[2..])
-            {
-                *o = l.min(m).min(r);
-            }
-            low[0] = low[1];
-            low[width + 1] = low[width];
-            for (((o, &l), &m), &r) in tall[1..=width].iter_mut().zip(&low[..width]).zip(&low[1..=width]).zip(&low[2..])
-            {
-                *o = l.max(m).max(r);
-            }
-            tall[0] = tall[1];
-            tall[width + 1] = tall[width];
-            let out = &mut self.now[y * stride..(y + 1) * stride];
-            let (out, padding) = out.split_at_mut(width);
-            for (((o, &l), &m), &r) in out.iter_mut().zip(&tall[..width]).zip(&tall[1..=width]).zip(&tall[2..]) {
-                *o = ((l + 2 * m + r) << 3) as i16;
-            }
-            padding.fill(out[width - 1]);
+        let (up, middle, down) = (row(y.saturating_sub(1)), row(y), row((y + 1).min(height - 1)));
+        for (((t, &u), &m), &d) in tall[1..=width].iter_mut().zip(up).zip(middle).zip(down) {
+            *t = u16::from(u) + 2 * u16::from(m) + u16::from(d);
+        }
+        tall[0] = tall[1];
+        tall[width + 1] = tall[width];
+        let low = &mut self.low[..width + 2];
+        for (((o, &l), &m), &r) in low[1..=width].iter_mut().zip(&tall[..width]).zip(&tall[1..=width]).zip(&tall[2..]) {
+            *o = l.min(m).min(r);
+        }
+        low[0] = low[1];
+        low[width + 1] = low[width];
+        for (((o, &l), &m), &r) in tall[1..=width].iter_mut().zip(&low[..width]).zip(&low[1..=width]).zip(&low[2..]) {
+            *o = l.max(m).max(r);
+        }
+        tall[0] = tall[1];
+        tall[width + 1] = tall[width];
+        let (out, padding) = self.now[y * stride..(y + 1) * stride].split_at_mut(width);
+        let (columns, beyond) = self.columns.split_at_mut(width);
+        let sums = tall[..width].iter().zip(&tall[1..=width]).zip(&tall[2..]);
+        for ((o, column), ((&l, &m), &r)) in out.iter_mut().zip(columns).zip(sums) {
+            let sum = l + 2 * m + r;
+            *o = (sum << 3) as i16;
+            *column += sum >> 1;
+        }
+        let last = out[width - 1];
+        padding.fill(last);
+        for column in beyond {
+            *column += eighths(last);
         }
     }
 
@@ -206,11 +212,17 @@ impl Background {
     pub(crate) fn relearn(&mut self, deviation: i16) {
         self.mean.copy_from_slice(&self.now);
         self.deviation.fill(deviation);
+        self.pending = Light::SAME;
+        self.sums_are_old = false;
+        for block in &mut self.blocks {
+            block.mean = block.now;
+        }
     }
 
     /// Takes the frame as the background except in the boxes `keep` (left, upper, right, lower; right and lower not
     /// included), and trusts it less by `deviation`.
     pub(crate) fn adopt(&mut self, keep: &[[u16; 4]], deviation: i16) {
+        self.show_light();
         let stride = self.grid.stride;
         for y in 0..self.grid.height {
             let row = y * stride..(y + 1) * stride;
@@ -240,11 +252,14 @@ impl Background {
         }
     }
 
-    /// Moves the background to the light of the frame: first by one gain and offset for the whole picture, then, in
-    /// `gains`, block by block where a gain alone explains the change because the texture is the same.
+    /// Finds the light of the frame, to which [`Self::compare`] moves the background: first one gain and offset for the
+    /// whole picture, then, block by block, a gain alone where it explains the change because the texture is the same.
     #[inline(always)]
     pub(crate) fn lighting(&mut self) -> Lighting {
-        self.sum_blocks();
+        self.show_light();
+        if self.sums_are_old {
+            self.sum_means();
+        }
         self.pairs.clear();
         // sums of 256 values in 8ths of a level; down to 16ths of the mean
         let (inside_x, inside_y) = (self.grid.width / BLOCK, self.grid.height / BLOCK);
@@ -261,177 +276,109 @@ impl Background {
         // a third of a percent, half a level: less is noise of the fit
         let moved = (light.gain - GAIN_ONE).abs() >= 32 || light.offset.abs() >= LEVEL / 2;
         if moved {
-            let (gain, offset) = (light.gain, light.offset * i32::from(GREY) / LEVEL);
-            for mean in &mut self.mean {
-                *mean = (((i32::from(*mean) * gain) >> 13) + offset).clamp(0, WHITE) as i16;
-            }
+            self.pending = light;
             for (i, block) in self.blocks.iter_mut().enumerate() {
                 // pixels of the block, fewer in the last row; 8ths of a level
                 let n = (self.grid.height - i / self.blocks_x * BLOCK).min(BLOCK) * BLOCK;
                 let offset = i64::from(light.offset) * n as i64 / 2;
-                block.mean = (((i64::from(block.mean) * i64::from(gain)) >> 13) + offset).max(1) as u32;
+                block.mean = (((i64::from(block.mean) * i64::from(light.gain)) >> 13) + offset).max(1) as u32;
             }
         }
         let jump = (light.gain - GAIN_ONE).abs() > GAIN_ONE * 12 / 100 || light.offset.abs() > 14 * LEVEL;
         let lit_blocks = self.local_light();
         let is_restless = lit_blocks * 8 >= self.blocks_x * self.blocks_y;
-        Lighting { light, lit_blocks, is_restless, jump }
+        let brightness: i64 = self.pairs.iter().map(|&(_, now)| i64::from(now)).sum();
+        let is_dark = brightness <= self.pairs.len() as i64 * i64::from(DARK * LEVEL);
+        Lighting { light, lit_blocks, is_restless, is_dark, jump }
     }
 
-    #[inline(always)]
-    fn sum_blocks(&mut self) {
+    /// Moves the mean to the light found, when that has not been done by comparing.
+    fn show_light(&mut self) {
+        let light = std::mem::replace(&mut self.pending, Light::SAME);
+        if light != Light::SAME {
+            for mean in &mut self.mean {
+                *mean = light.move_grey(*mean);
+            }
+            self.sums_are_old = true;
+        }
+    }
+
+    /// Sums the mean up anew; comparing does it on its way.
+    fn sum_means(&mut self) {
         let stride = self.grid.stride;
         for by in 0..self.blocks_y {
-            let (y0, y1) = (by * BLOCK, ((by + 1) * BLOCK).min(self.grid.height));
-            self.sums_now.fill(0);
-            self.sums_mean.fill(0);
-            // down the columns first: sixteen values in 8ths of a level fit 16 bits
-            for y in y0..y1 {
-                let row = y * stride..(y + 1) * stride;
-                for (s, &v) in self.sums_now.iter_mut().zip(&self.now[row.clone()]) {
-                    *s += (v >> 4) as u16;
-                }
-                for (s, &v) in self.sums_mean.iter_mut().zip(&self.mean[row]) {
-                    *s += (v >> 4) as u16;
+            self.columns.fill(0);
+            for y in self.rows_of(by) {
+                for (column, &v) in self.columns.iter_mut().zip(&self.mean[y * stride..(y + 1) * stride]) {
+                    *column += eighths(v);
                 }
             }
-            let total = |columns: &[u16; BLOCK]| columns.iter().map(|&v| u32::from(v)).sum::<u32>();
             let row = &mut self.blocks[by * self.blocks_x..(by + 1) * self.blocks_x];
-            let columns = self.sums_now.as_chunks::<BLOCK>().0.iter().zip(self.sums_mean.as_chunks::<BLOCK>().0);
-            for (block, (now, mean)) in row.iter_mut().zip(columns) {
-                *block = BlockSums { now: total(now), mean: total(mean) };
+            for (block, columns) in row.iter_mut().zip(self.columns.as_chunks().0) {
+                block.mean = total(columns);
             }
         }
-    }
-
-    /// Finds blocks that only light changed, such as by a cloud's shadow; answers how many.
-    ///
-    /// A block counts when a quarter of its neighbours do too (with one of eight, the two blocks under an even car were taken
-    /// for light, and their background stayed wrong for five seconds after it had gone), and a block between three that count takes their light,
-    /// because something may stand in it.
-    #[inline(always)]
-    fn local_light(&mut self) -> usize {
-        let mut any = false;
-        for by in 0..self.blocks_y {
-            for bx in 0..self.blocks_x {
-                let found = self.block_light(bx, by);
-                any |= found.is_lit();
-                self.lit_found[by * self.blocks_x + bx] = found;
-            }
-        }
-        if !any {
-            return 0;
-        }
-        let mut lit = 0;
-        for by in 0..self.blocks_y {
-            for bx in 0..self.blocks_x {
-                let (mut n, mut all, mut gain, mut offset) = (0, 0, 0, 0);
-                for y in by.saturating_sub(1)..(by + 2).min(self.blocks_y) {
-                    for x in bx.saturating_sub(1)..(bx + 2).min(self.blocks_x) {
-                        let near = self.lit_found[y * self.blocks_x + x];
-                        all += 1;
-                        if (x, y) != (bx, by) && near.is_lit() {
-                            n += 1;
-                            gain += i32::from(near.gain);
-                            offset += i32::from(near.offset);
-                        }
-                    }
-                }
-                let at = by * self.blocks_x + bx;
-                self.lit[at] = match self.lit_found[at] {
-                    BlockLight::UNEXPLAINED if n >= 3 => {
-                        BlockLight { gain: (gain / n) as i16, offset: (offset / n) as i16 }
-                    }
-                    own if own.is_lit() && n * 4 >= all - 1 => own,
-                    _ => BlockLight::SAME,
-                };
-                lit += usize::from(self.lit[at] != BlockLight::SAME);
-            }
-        }
-        lit
-    }
-
-    /// The light of a block, when its texture is the same as before and only its brightness is not.
-    #[inline(always)]
-    fn block_light(&self, bx: usize, by: usize) -> BlockLight {
-        let (y0, y1) = (by * BLOCK, ((by + 1) * BLOCK).min(self.grid.height));
-        let n = ((y1 - y0) * BLOCK) as i32;
-        let BlockSums { now, mean } = self.blocks[by * self.blocks_x + bx];
-        // only where the block's mean has moved by two levels
-        if (now.abs_diff(mean) as i32) < 2 * 8 * n {
-            return BlockLight::SAME;
-        }
-        let (now, mean) = ((now as i32 / n) << 4, (mean as i32 / n) << 4);
-        let mut best = (i32::MAX, BlockLight::SAME);
-        for black in BLACK {
-            if now <= black || mean <= black {
-                continue;
-            }
-            // by no more than light does between two frames
-            let gain = (now - black) * GAIN_ONE / (mean - black);
-            if (gain - GAIN_ONE).abs() > GAIN_ONE * 3 / 10 {
-                continue;
-            }
-            let light = BlockLight { gain: gain as i16, offset: (black - ((black * gain) >> 13)) as i16 };
-            let mut misfit = 0;
-            for y in y0..y1 {
-                let at = y * self.grid.stride + bx * BLOCK;
-                for (&now, &mean) in self.now[at..at + BLOCK].iter().zip(&self.mean[at..at + BLOCK]) {
-                    misfit += (i32::from(now) - light.apply(mean)).abs();
-                }
-            }
-            if misfit < best.0 {
-                best = (misfit, light);
-            }
-        }
-        if best.0 == i32::MAX {
-            return BlockLight::UNEXPLAINED;
-        }
-        // how well light explains it (mean |frame - background in that light|), against the texture that is there
-        let mut texture = 0;
-        for y in y0..y1 {
-            let at = y * self.grid.stride + bx * BLOCK;
-            for &v in &self.now[at..at + BLOCK] {
-                texture += (i32::from(v) - now).abs();
-            }
-        }
-        if best.0 < n * (now / 36 + i32::from(GREY) * 3 / 4) + texture / 4 { best.1 } else { BlockLight::UNEXPLAINED }
+        self.sums_are_old = false;
     }
 
     /// Sets the bits of changed pixels in `mask` and moves the model. `lit`: whether any block has a gain.
     #[inline(always)]
     pub(crate) fn compare(&mut self, by: Compare, lit: bool, mask: &mut [u64]) {
-        let Grid { width, height, stride, words } = self.grid;
-        for y in 0..height {
-            let row = y * stride..(y + 1) * stride;
-            let now = self.now[row.clone()].as_chunks::<BLOCK>().0;
-            let mean = self.mean[row.clone()].as_chunks_mut::<BLOCK>().0;
-            let deviation = self.deviation[row].as_chunks_mut::<BLOCK>().0;
-            let over = self.over.as_chunks_mut::<BLOCK>().0;
-            let of_row = y / BLOCK * self.blocks_x..(y / BLOCK + 1) * self.blocks_x;
-            let blocks = self.lit[of_row.clone()].iter().zip(&self.busy[of_row]);
-            for ((((now, mean), deviation), over), (&light, &busy)) in
-                now.iter().zip(mean).zip(deviation).zip(over).zip(blocks)
-            {
-                if lit && light != BlockLight::SAME {
-                    // light on this block: move the model with it
-                    for mean in mean.iter_mut() {
-                        *mean = light.apply(*mean).clamp(0, WHITE) as i16;
-                    }
+        let light = std::mem::replace(&mut self.pending, Light::SAME);
+        for block_row in 0..self.blocks_y {
+            self.columns.fill(0);
+            for y in self.rows_of(block_row) {
+                self.compare_row(by, light, lit, y, mask);
+            }
+            let row = &mut self.blocks[block_row * self.blocks_x..(block_row + 1) * self.blocks_x];
+            for (block, columns) in row.iter_mut().zip(self.columns.as_chunks().0) {
+                block.mean = total(columns);
+            }
+        }
+        self.sums_are_old = false;
+    }
+
+    #[inline(always)]
+    fn compare_row(&mut self, by: Compare, everywhere: Light, lit: bool, y: usize, mask: &mut [u64]) {
+        let Grid { width, stride, words, .. } = self.grid;
+        let row = y * stride..(y + 1) * stride;
+        let now = self.now[row.clone()].as_chunks::<BLOCK>().0;
+        let mean = self.mean[row.clone()].as_chunks_mut::<BLOCK>().0;
+        let deviation = self.deviation[row.clone()].as_chunks_mut::<BLOCK>().0;
+        let over = self.over.as_chunks_mut::<BLOCK>().0;
+        let of_row = y / BLOCK * self.blocks_x..(y / BLOCK + 1) * self.blocks_x;
+        let blocks = self.lit[of_row.clone()].iter().zip(&self.busy[of_row]);
+        let moved = everywhere != Light::SAME;
+        for ((((now, mean), deviation), over), (&light, &busy)) in
+            now.iter().zip(mean).zip(deviation).zip(over).zip(blocks)
+        {
+            // move the model with the light
+            if moved {
+                for mean in mean.iter_mut() {
+                    *mean = everywhere.move_grey(*mean);
                 }
-                if busy {
-                    compare_block::<true>(by, now, mean, deviation, over);
-                } else {
-                    compare_block::<false>(by, now, mean, deviation, over);
+            }
+            if lit && light != BlockLight::SAME {
+                for mean in mean.iter_mut() {
+                    *mean = light.apply(*mean).clamp(0, WHITE) as i16;
                 }
             }
-            let row = &mut mask[y * words..(y + 1) * words];
-            for (word, bytes) in row.iter_mut().zip(self.over.as_chunks::<64>().0) {
-                *word = gather(bytes);
+            if busy {
+                compare_block::<true>(by, now, mean, deviation, over);
+            } else {
+                compare_block::<false>(by, now, mean, deviation, over);
             }
-            if width % 64 != 0 {
-                row[words - 1] &= (1 << (width % 64)) - 1;
-            }
+        }
+        for (column, &mean) in self.columns.iter_mut().zip(&self.mean[row]) {
+            *column += eighths(mean);
+        }
+        let row = &mut mask[y * words..(y + 1) * words];
+        for (word, bytes) in row.iter_mut().zip(self.over.as_chunks::<64>().0) {
+            // nearly all are empty
+            *word = if bytes.iter().fold(0, |all, byte| all | byte) == 0 { 0 } else { gather(bytes) };
+        }
+        if width % 64 != 0 {
+            row[words - 1] &= (1 << (width % 64)) - 1;
         }
     }
 
@@ -455,6 +402,7 @@ impl Background {
                 *mean += (now - *mean) >> 2;
             }
         }
+        self.sums_are_old = true;
     }
 
     /// By how much the set pixels of word `word` of row `y` exceed their limits: the sum of difference / limit, in 16ths.
@@ -585,47 +533,17 @@ mod tests {
         }
     }
 
-    /// How many of 10 by 6 blocks count as lit, when some are brighter and in others stands something.
-    fn check_lit(brighter: &[(usize, usize)], covered: &[(usize, usize)], expected: usize) {
-        let grid = Grid::new(10 * BLOCK, 6 * BLOCK);
-        let scene: Vec<u8> = (0..grid.width * grid.height)
-            .map(|i| (60 + (i % grid.width * 7 + i / grid.width * 13) % 60) as u8)
-            .collect();
-        let mut b = Background::new(grid);
-        b.load(&scene);
-        b.relearn(GREY);
-        let mut frame = scene;
-        for (i, v) in frame.iter_mut().enumerate() {
-            let (x, y) = (i % grid.width, i / grid.width);
-            let block = (x / BLOCK, y / BLOCK);
-            if covered.contains(&block) {
-                *v = if x % 4 < 2 { 230 } else { 20 };
-            } else if brighter.contains(&block) {
-                *v = (u16::from(*v) * 5 / 4) as u8;
-            }
+    #[test]
+    fn a_dark_picture_is_compared_more_finely() {
+        let grid = Grid::new(100, 64);
+        for (level, dark) in [(20, true), (DARK as u8, true), (DARK as u8 + 1, false), (200, false)] {
+            let mut b = Background::new(grid);
+            b.load(&[level; 6400]);
+            b.relearn(GREY);
+            assert_eq!(b.lighting().is_dark, dark, "{level}");
         }
-        b.load(&frame);
-        assert_eq!(b.lighting().lit_blocks, expected, "{brighter:?} {covered:?}");
-    }
-
-    #[test]
-    fn light_falls_on_neighbours_too() {
-        check_lit(&[], &[], 0);
-        // alone, or two side by side as under an even car: no light
-        check_lit(&[(4, 3)], &[], 0);
-        check_lit(&[(4, 3), (5, 3)], &[], 0);
-        // a quarter of the neighbours: two of eight, one of three in a corner
-        check_lit(&[(4, 3), (5, 3), (4, 4)], &[], 3);
-        check_lit(&[(0, 0), (1, 0), (0, 1)], &[], 3);
-    }
-
-    #[test]
-    fn what_stands_in_the_light_is_lit_as_all_around_it() {
-        let around: Vec<(usize, usize)> =
-            (3..6).flat_map(|x| (2..5).map(move |y| (x, y))).filter(|at| *at != (4, 3)).collect();
-        check_lit(&around, &[(4, 3)], 9);
-        check_lit(&around[..2], &[(4, 3)], 0);
-        check_lit(&[], &[(4, 3)], 0);
+        let (day, night) = (BY.limit(40 << 7, 2 * GREY), BY.in_the_dark().limit(40 << 7, 2 * GREY));
+        assert_eq!((day, night), (12 * GREY, 10 * GREY + GREY / 2));
     }
 
     #[test]

@@ -71,17 +71,21 @@ impl Blobs {
     /// `before` is the mask of the frame before, near which, within `reach` pixels, is support.
     #[inline(always)]
     pub(crate) fn find(&mut self, grid: Grid, mask: &[u64], before: &[u64], reach: u32) {
-        // only rows near changed pixels are looked at; each growth reads one row more on either side than it writes
+        // only rows near changed pixels are looked at; each growth reads its step more on either side than it writes
         let rows = occupied(grid, mask);
         let around = |n: usize| rows.start.saturating_sub(n)..(rows.end + n).min(grid.height);
-        // where movement was, with room for more
+        // where movement was, with room for more: what was grown by `done` leaves no gap, at the border either, in a step
+        // of one more
         self.near.copy_from_slice(before);
-        for left in (0..reach as usize).rev() {
-            grow(grid, &self.near, &mut self.spare, around(left));
+        let (reach, mut done) = (reach as usize, 0);
+        while done < reach {
+            let step = (done + 1).min(reach - done);
+            done += step;
+            grow(grid, &self.near, &mut self.spare, around(reach - done), step);
             std::mem::swap(&mut self.near, &mut self.spare);
         }
-        grow(grid, mask, &mut self.spare, around(3));
-        grow(grid, &self.spare, &mut self.grown, around(2));
+        grow(grid, mask, &mut self.spare, around(3), 1);
+        grow(grid, &self.spare, &mut self.grown, around(2), 1);
         self.make_runs(grid, around(2));
         self.measure(grid, mask, before);
     }
@@ -219,6 +223,17 @@ mod tests {
         check(&[(60, 5, 70, 9), (75, 5, 80, 9)], &[(60, 5, 70, 9, 40), (75, 5, 80, 9, 20)]);
         // a U: two arms that meet only in the last row
         check(&[(60, 0, 62, 30), (80, 0, 82, 30), (60, 28, 82, 30)], &[(60, 0, 82, 30, 60 + 60 + 36)]);
+    }
+
+    #[test]
+    fn support_reaches_exactly_as_far_as_asked() {
+        let grid = Grid::new(150, 40);
+        let mut blobs = Blobs::new(grid);
+        for reach in 0..=9 {
+            blobs.find(grid, &mask(grid, &[(0, 0, 150, 40)]), &mask(grid, &[(66, 20, 67, 21), (0, 39, 1, 40)]), reach);
+            let side = 2 * reach + 1;
+            assert_eq!(blobs.found[0].support, side * side + (reach + 1).pow(2), "{reach}");
+        }
     }
 
     #[test]

@@ -169,6 +169,7 @@ impl Detector {
             (0, 0) => self.tuning.steady,
         };
         let by = if lighting.is_restless { by.in_restless_light() } else { by };
+        let by = if lighting.is_dark { by.in_the_dark() } else { by };
         self.background.compare(by, lighting.lit_blocks > 0, &mut self.raw);
         if let Some(counts) = &self.zones.counts {
             for (bits, counts) in self.raw.iter_mut().zip(counts) {
@@ -190,7 +191,7 @@ impl Detector {
         } else {
             self.blobs.found.clear();
         }
-        self.tracks.step(&self.blobs.found, &self.tuning);
+        self.tracks.step(&self.blobs.found, lighting.lit_blocks > 0, &self.tuning);
         let (w, h) = (self.width, self.height);
         let evident = self.tracks.live.iter().filter(|t| t.evident);
         self.background.set_busy(evident.map(|t| around(&t.blob, w, h)));
@@ -258,7 +259,7 @@ impl Detector {
 
 /// Whether a thing is motion now: confirmed, and found in this frame or a moment ago.
 fn is_reported(track: &Track, tuning: &Tuning) -> bool {
-    track.confirmed && track.unsupported <= if track.is_settled() { tuning.coast } else { 0 }
+    track.confirmed && track.unsupported <= if track.is_settled(tuning) { tuning.coast } else { 0 }
 }
 
 /// The box of a thing with room for a frame of movement.

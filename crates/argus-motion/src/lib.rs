@@ -9,8 +9,8 @@
 //! 1. [`Reducer`] averages the decoder's Y plane down to about 320 x 180.
 //! 2. [`Detector`] compares it with a background (running mean and mean absolute deviation of each pixel) after taking out what
 //!    light did: a robust fit of gain and offset over the whole picture, then a gain a block.
-//! 3. Changed pixels become regions, and regions are followed: what has support in the frame before and travels, or
-//!    stands where nothing stood, is reported as [`Motion`].
+//! 3. Changed pixels become regions, and regions are followed: what has support in the frame before and travels,
+//!    stands where nothing stood, or comes in clearly at the border, is reported as [`Motion`].
 //!
 //! [`DecodePolicy`] stands before all that: [`PacketGate`] looks at compressed sizes only.
 //!

@@ -32,6 +32,13 @@ impl Light {
     pub(crate) fn apply(self, background: i32) -> i32 {
         ((background * self.gain) >> 13) + self.offset
     }
+
+    /// What a grey in 8.7 becomes.
+    #[inline(always)]
+    pub(crate) fn move_grey(self, grey: i16) -> i16 {
+        let offset = self.offset * (1 << 7) / LEVEL;
+        (((i32::from(grey) * self.gain) >> 13) + offset).clamp(0, 255 << 7) as i16
+    }
 }
 
 /// Fewest blocks that tell anything about light.

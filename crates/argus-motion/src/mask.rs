@@ -112,16 +112,17 @@ pub(crate) fn grown_word(grid: Grid, src: &[u64], y: usize, i: usize) -> u64 {
     v | (v << 1) | (v >> 1) | left | right
 }
 
-/// Grows `rows` of a mask by one pixel in all eight directions. Bits beyond the width may become set.
+/// Adds to `rows` of a mask what lies exactly `step` pixels away in the eight directions: a growth by `step` of what was
+/// grown by one less before. `step` is below 64. Bits beyond the width may become set.
 ///
-/// The rows themselves and their neighbours are read from `src`; other rows of `dst` stay as they are.
+/// The rows themselves and those `step` above and below are read from `src`; other rows of `dst` stay as they are.
 #[inline(always)]
-pub(crate) fn grow(grid: Grid, src: &[u64], dst: &mut [u64], rows: Range<usize>) {
+pub(crate) fn grow(grid: Grid, src: &[u64], dst: &mut [u64], rows: Range<usize>, step: usize) {
     let words = grid.words;
     for y in rows.start..rows.end.min(grid.height) {
         let out = &mut dst[y * words..(y + 1) * words];
         out.copy_from_slice(grid.row(src, y));
-        for near in [y.checked_sub(1), Some(y + 1).filter(|&y| y < grid.height)].into_iter().flatten() {
+        for near in [y.checked_sub(step), Some(y + step).filter(|&y| y < grid.height)].into_iter().flatten() {
             for (o, v) in out.iter_mut().zip(grid.row(src, near)) {
                 *o |= v;
             }
@@ -129,7 +130,7 @@ pub(crate) fn grow(grid: Grid, src: &[u64], dst: &mut [u64], rows: Range<usize>)
         let mut left = 0;
         for i in 0..words {
             let (v, right) = (out[i], out.get(i + 1).copied().unwrap_or(0));
-            out[i] = v | (v << 1) | (v >> 1) | (left >> 63) | (right << 63);
+            out[i] = v | (v << step) | (v >> step) | (left >> (64 - step)) | (right << (64 - step));
             left = v;
         }
     }
@@ -192,12 +193,12 @@ mod tests {
     fn growing_crosses_words() {
         let grid = Grid::new(130, 3);
         let mut dst = grid.mask();
-        grow(grid, &mask(grid, &[(63, 1)]), &mut dst, 0..3);
+        grow(grid, &mask(grid, &[(63, 1)]), &mut dst, 0..3, 1);
         assert_eq!(dst, mask(grid, &(0..3).flat_map(|y| (62..65).map(move |x| (x, y))).collect::<Vec<_>>()));
-        grow(grid, &mask(grid, &[(0, 0)]), &mut dst, 0..9);
+        grow(grid, &mask(grid, &[(0, 0)]), &mut dst, 0..9, 1);
         assert_eq!(count(&dst), 4);
         dst.fill(0);
-        grow(grid, &mask(grid, &[(129, 2)]), &mut dst, 1..2);
+        grow(grid, &mask(grid, &[(129, 2)]), &mut dst, 1..2, 1);
         assert_eq!(dst, mask(grid, &[(128, 1), (129, 1), (130, 1)]));
         assert_eq!(occupied(grid, &dst), 1..2);
         assert_eq!(occupied(grid, &grid.mask()), 0..0);

@@ -1,7 +1,7 @@
 //! Every number that decides what counts as motion, by sensitivity and frame rate.
 //!
-//! Found with `examples/motion_bench` on its tuning seeds at sensitivity medium, ten pictures a second; the figures are
-//! in `docs/performance.md`.
+//! Found with `examples/motion_bench` on its tuning seeds at sensitivity medium, five and ten pictures a second; the
+//! figures are in `docs/performance.md`.
 
 #![expect(
     clippy::cast_possible_truncation,
@@ -38,6 +38,8 @@ pub(crate) struct Tuning {
     pub peak_percent: u32,
     /// Its weights in units of the least size, added up over frames, in 16ths, before it is reported.
     pub evidence_16: u32,
+    /// Weight, in 16ths of the least size, with which something that comes in is reported at once in a calm picture.
+    pub at_once_16: u32,
     /// Frames it must be seen in before.
     pub confirm: u32,
     /// Distance it must travel before, in 1/16 pixel of a picture 320 wide ...
@@ -52,12 +54,17 @@ pub(crate) struct Tuning {
     pub length_share_16: i32,
     /// Frames without change after which a thing is no motion any more, though it is followed on.
     pub quiet: u32,
-    /// Pixels, in a picture 320 wide, by which what had changed in the frame before is grown to look for support.
+    /// Pixels, in a picture 320 wide, by which what had changed in the frame before is grown to look for support, and
+    /// from the border within which something is taken to have just come in.
     pub reach: u32,
     /// Frames within which a jump of the exposure and one back are a flicker.
     pub flicker: u32,
     /// The shift that makes the running mean of how many things begin in a frame.
     pub clutter_shift: u32,
+    /// Frames without a region after which a thing is forgotten.
+    pub forget: u32,
+    /// Frames with support after which a thing is believed for a moment without being seen.
+    pub settled: u32,
     /// Frames for which a confirmed thing that is not found any more is believed to be there.
     pub coast: u32,
 }
@@ -78,8 +85,8 @@ impl Tuning {
         // floor in black, more for each of 128 levels of brightness, deviations in 16ths, least size
         let (floor, glare, deviations_16, area_min_pcm) = match sensitivity {
             Sensitivity::Low => (4 * GREY, 8, 64, 120),
-            Sensitivity::Medium => (2 * GREY, 4, 48, 40),
-            Sensitivity::High => (2 * GREY, 2, 40, 20),
+            Sensitivity::Medium => (3 * GREY / 2, 4, 48, 40),
+            Sensitivity::High => (3 * GREY / 2, 2, 40, 20),
         };
         let steady = Compare {
             floor,
@@ -101,7 +108,8 @@ impl Tuning {
             area_min_pcm,
             follow_percent: 33,
             peak_percent: 50,
-            evidence_16: ((rate * 0.35).clamp(2.0, 8.0) * 16.0) as u32,
+            evidence_16: ((rate * 0.3).clamp(2.0, 8.0) * 16.0) as u32,
+            at_once_16: 16,
             confirm: frames(0.2, 2),
             travel_16: 24,
             solid: frames(0.8, 3),
@@ -112,6 +120,8 @@ impl Tuning {
             reach: (30.0 / rate).round().clamp(2.0, 8.0) as u32,
             flicker: frames(2.0, 2),
             clutter_shift: shift(2.0, rate),
+            forget: frames(0.4, 4),
+            settled: frames(0.5, 5),
             coast: frames(0.2, 1),
         }
     }

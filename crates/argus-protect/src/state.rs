@@ -88,6 +88,12 @@ impl Standing {
         self.official_since.is_some_and(|since| since <= from)
     }
 
+    /// What is possible with the credentials that are not refused.
+    fn features(&self) -> ControllerFeatures {
+        let local_refused = matches!(self.local, Some(Side::Refused(_)));
+        ControllerFeatures { clips: self.features.clips && !local_refused, ..self.features }
+    }
+
     pub(crate) fn state(&self) -> ControllerState {
         let (local, official) = (self.is_up(Interface::Local), self.is_up(Interface::Official));
         let interfaces = match (local, official) {
@@ -101,7 +107,8 @@ impl Standing {
         let refused = sides().find_map(|s| if let Side::Refused(e) = s { Some(e) } else { None });
         let trying = sides().any(|s| matches!(s, Side::Connecting));
         let (status, error) = match (interfaces, down, refused) {
-            (Some(_), ..) => (ControllerStatus::Connected, None),
+            // The other one works; what a person must mend is said all the same.
+            (Some(_), _, refused) => (ControllerStatus::Connected, refused),
             (None, Some(down), _) => (ControllerStatus::Reconnecting, Some(down)),
             (None, None, refused) if trying => (ControllerStatus::Connecting, refused),
             (None, None, Some(refused)) => (ControllerStatus::Error, Some(refused)),
@@ -115,7 +122,7 @@ impl Standing {
             last_error_kind: error.and_then(ProtectError::fault),
             locked_until: None,
             firmware_version: self.version.clone(),
-            features: self.features,
+            features: self.features(),
             interfaces,
             malformed: 0,
         }
@@ -155,13 +162,30 @@ mod tests {
     }
 
     #[test]
+    fn a_refused_account_gives_no_clips_until_it_is_not() {
+        let all = ControllerFeatures { events: true, snapshots: true, clips: true };
+        let mut s = Standing::new(true, true, all);
+        let now = Timestamp::from_millis(5);
+        s.set(Interface::Official, Side::Up, now);
+        assert_eq!(s.state().features, all, "nobody refused anything yet");
+        s.set(Interface::Local, Side::Refused(ProtectError::Unauthorized("y".into())), now);
+        assert_eq!(s.state().features, ControllerFeatures { clips: false, ..all });
+        s.set(Interface::Local, Side::Down(ProtectError::Timeout("x".into())), now);
+        assert!(s.state().features.clips, "it is only away");
+        s.set(Interface::Local, Side::Up, now);
+        assert_eq!(s.state().features, all);
+    }
+
+    #[test]
     fn the_better_interface_decides() {
         use ControllerStatus::{Connected, Connecting, Error, Reconnecting};
         let down = || Some(Side::Down(ProtectError::Timeout("x".into())));
         let refused = || Some(Side::Refused(ProtectError::Unauthorized("y".into())));
         let (timeout, unauthorized) = (Some(ControllerFault::Timeout), Some(ControllerFault::Unauthorized));
         check(Some(Side::Connecting), None, Connecting, None);
-        check(Some(Side::Up), refused(), Connected, None);
+        check(Some(Side::Up), refused(), Connected, unauthorized);
+        check(refused(), Some(Side::Up), Connected, unauthorized);
+        check(Some(Side::Up), Some(Side::Up), Connected, None);
         check(down(), Some(Side::Up), Connected, None);
         check(down(), refused(), Reconnecting, timeout);
         check(refused(), Some(Side::Connecting), Connecting, unauthorized);

@@ -14,7 +14,7 @@ use crate::body::{Faulty, Given, Patch, text_fields};
 text_fields!(DetectionType);
 
 /// Fields that answers have and requests cannot set; a PUT may repeat them.
-pub(crate) const READ_ONLY: [&str; 15] = [
+pub(crate) const READ_ONLY: [&str; 18] = [
     "id",
     "created_at",
     "updated_at",
@@ -30,6 +30,9 @@ pub(crate) const READ_ONLY: [&str; 15] = [
     "camera_count",
     "enabled_camera_count",
     "features",
+    "interfaces",
+    "locked_until",
+    "gaps",
 ];
 
 /// The same of a controller's camera.
@@ -139,10 +142,14 @@ impl ControllerUpdate {
         let mut fields = ControllerFields::from(before);
         self.put(&mut fields);
         let mut faults = Faults::default();
+        // Also beside other faults: all are told at once.
+        let wanted = (fields.host.trim().to_owned(), fields.port);
         let checked = fields.check();
-        if let Ok(after) = &checked
-            && moves(before, after)
-        {
+        let moves = match &checked {
+            Ok(after) => moves(before, after),
+            Err(_) => !wanted.0.eq_ignore_ascii_case(&before.host) || wanted.1 != i64::from(before.port),
+        };
+        if moves {
             let reason = "must be sent again, because host or port changed";
             if absent.0 && before.api_key.is_some() {
                 faults.add("api_key", reason);
@@ -153,7 +160,10 @@ impl ControllerUpdate {
         }
         match checked {
             Ok(config) => faults.or(config),
-            Err(more) => Err(more),
+            Err(mut more) => {
+                more.0.extend(faults.0);
+                Err(more)
+            }
         }
     }
 
@@ -324,6 +334,11 @@ mod tests {
             body["username"] = Json::Null;
             assert_eq!(of(body).apply(&home()).unwrap().password, None);
         }
+        // Beside other faults, too.
+        let both = json!({"host": "10.0.0.2", "port": 0});
+        assert_eq!(fields(of(both).apply(&home())), ["port", "api_key", "password"]);
+        assert_eq!(fields(of(json!({"port": 0})).apply(&home())), ["port", "api_key", "password"]);
+        assert_eq!(fields(of(json!({"name": "", "host": "10.0.0.1 "})).apply(&home())), ["name"]);
         let kept = of(json!({"host": "10.0.0.1", "name": "House", "verify_tls": false})).apply(&home()).unwrap();
         assert_eq!(kept.password.as_ref().map(Secret::expose), Some("pw"));
     }

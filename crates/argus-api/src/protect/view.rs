@@ -1,6 +1,6 @@
 //! What answers say about controllers.
 
-use argus_core::controller::{ControllerFault, ControllerFeatures, ControllerStatus};
+use argus_core::controller::{ControllerFault, ControllerFeatures, ControllerGap, ControllerStatus};
 use argus_core::event::DetectionType;
 use argus_core::ports::{ControllerCamera, LiveController};
 use argus_core::{CameraId, ControllerId, Timestamp};
@@ -46,7 +46,7 @@ pub struct ControllerView {
     /// The last message of any of its streams.
     #[schema(required)]
     pub last_message_at: Option<Timestamp>,
-    /// Why it is not connected, as a sentence.
+    /// Why it is not connected, as a sentence; while it is, why one of its two interfaces is refused, if it is.
     #[schema(required)]
     pub last_error: Option<String>,
     /// The kind of that.
@@ -62,6 +62,34 @@ pub struct ControllerView {
     pub enabled_camera_count: u32,
     /// What the stored credentials allow.
     pub features: ControllerFeatures,
+    /// The interfaces that are in use now.
+    pub interfaces: Vec<ControllerInterface>,
+    /// Until when it refuses to be signed in to, as far as it is known.
+    #[schema(required)]
+    pub locked_until: Option<Timestamp>,
+    /// When detections may have been missed that cannot be fetched any more, newest first, at most 20.
+    pub gaps: Vec<ControllerGap>,
+}
+
+/// One of the ways to a controller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ControllerInterface {
+    /// That of its own application, by the local account.
+    Local,
+    /// The official one, by a key.
+    Integration,
+}
+
+/// The interfaces in a state's word for them, such as `local+integration`.
+fn interfaces(word: Option<&str>) -> Vec<ControllerInterface> {
+    let each = word.unwrap_or_default().split('+');
+    each.filter_map(|name| match name {
+        "local" => Some(ControllerInterface::Local),
+        "integration" => Some(ControllerInterface::Integration),
+        _ => None,
+    })
+    .collect()
 }
 
 impl From<LiveController> for ControllerView {
@@ -90,6 +118,9 @@ impl From<LiveController> for ControllerView {
             camera_count: live.camera_count,
             enabled_camera_count: live.enabled_camera_count,
             features: state.features,
+            interfaces: interfaces(state.interfaces),
+            locked_until: state.locked_until,
+            gaps: live.gaps,
         }
     }
 }

@@ -3,8 +3,8 @@
 use std::sync::{Arc, Mutex};
 
 use argus_core::controller::{
-    ControllerConfig, ControllerDevice, ControllerFault, ControllerFeatures, ControllerProbe, ControllerState,
-    ControllerStatus, StoredController,
+    ControllerConfig, ControllerDevice, ControllerFault, ControllerFeatures, ControllerGap, ControllerProbe,
+    ControllerState, ControllerStatus, StoredController,
 };
 use argus_core::event::DetectionType;
 use argus_core::ports::{ControlError, ControllerCamera, ControllerControl, ControllerEdit, LiveController};
@@ -19,6 +19,7 @@ pub(crate) struct Cupboard {
     clock: Arc<ManualClock>,
     /// What every controller claims of itself.
     pub(crate) state: Mutex<ControllerState>,
+    pub(crate) gaps: Mutex<Vec<ControllerGap>>,
     /// The cameras of every controller; `None`: they were never read.
     pub(crate) cameras: Mutex<Option<Vec<ControllerCamera>>>,
     /// Configurations that were tried.
@@ -65,6 +66,7 @@ impl Cupboard {
             db: db.clone(),
             clock: Arc::clone(clock),
             state: Mutex::new(state),
+            gaps: Mutex::default(),
             cameras: Mutex::new(Some(vec![doorbell("65a1"), doorbell("65/b 2")])),
             probed: Mutex::default(),
             refreshed: Mutex::default(),
@@ -76,7 +78,13 @@ impl Cupboard {
         let count = cameras.as_ref().map(|all| u32::try_from(all.len()).unwrap());
         let enabled = cameras.iter().flatten().filter(|camera| camera.enabled).count();
         let state = self.state.lock().unwrap().clone();
-        LiveController { stored, state, camera_count: count, enabled_camera_count: u32::try_from(enabled).unwrap() }
+        LiveController {
+            stored,
+            state,
+            camera_count: count,
+            enabled_camera_count: u32::try_from(enabled).unwrap(),
+            gaps: self.gaps.lock().unwrap().clone(),
+        }
     }
 }
 

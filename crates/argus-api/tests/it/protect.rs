@@ -2,7 +2,7 @@
 
 use argus_core::Secret;
 use argus_core::camera::{Camera, CameraFields, ProtectSource, SourceType};
-use argus_core::controller::{ControllerFault, ControllerFeatures, ControllerState, ControllerStatus};
+use argus_core::controller::{ControllerFault, ControllerFeatures, ControllerGap, ControllerState, ControllerStatus};
 use argus_core::{CameraId, Clock as _};
 use serde_json::{Value, json};
 
@@ -33,6 +33,7 @@ async fn a_controller_has_the_fields_of_the_contract() {
         "is_connected": false, "last_connected_at": null, "last_message_at": null, "last_error": null,
         "last_error_kind": null, "firmware_version": null, "camera_count": 2, "enabled_camera_count": 0,
         "features": {"events": false, "snapshots": false, "clips": false},
+        "interfaces": [], "locked_until": null, "gaps": [],
     });
     assert_eq!(made, expected);
     let path = format!("/protect/controllers/{id}");
@@ -48,12 +49,25 @@ async fn a_controller_has_the_fields_of_the_contract() {
         last_error_kind: Some(ControllerFault::Unauthorized),
         firmware_version: Some("7.1.87".into()),
         features: ControllerFeatures { events: true, snapshots: true, clips: true },
+        locked_until: Some(server.clock.now()),
+        interfaces: Some("local+integration"),
         ..state
     };
     *server.cupboard.state.lock().unwrap() = state;
+    let gap = ControllerGap { from: server.clock.now(), until: server.clock.now(), reason: "no history".into() };
+    server.cupboard.gaps.lock().unwrap().push(gap);
     let shown = server.get(&path).await.expect(200);
     assert_eq!((&shown["status"], &shown["last_error_kind"]), (&json!("error"), &json!("unauthorized")));
     assert_eq!(shown["features"]["clips"], json!(true));
+    assert_eq!(shown["interfaces"], json!(["local", "integration"]));
+    let now = "2025-12-23T10:30:00.000Z";
+    assert_eq!(shown["locked_until"], now);
+    assert_eq!(shown["gaps"], json!([{"from": now, "until": now, "reason": "no history"}]));
+    assert_eq!(
+        server.put(&path, shown.clone()).await.expect(200)["gaps"],
+        shown["gaps"],
+        "what GET gave can be sent back"
+    );
 
     server.delete(&path).await.expect(204);
     server.delete(&path).await.expect(404);

@@ -3,7 +3,9 @@
 use async_trait::async_trait;
 
 use super::ControlError;
-use crate::controller::{ControllerConfig, ControllerDevice, ControllerProbe, ControllerState, StoredController};
+use crate::controller::{
+    ControllerConfig, ControllerDevice, ControllerGap, ControllerProbe, ControllerState, StoredController,
+};
 use crate::event::DetectionType;
 use crate::{CameraId, ControllerId};
 
@@ -18,6 +20,8 @@ pub struct LiveController {
     pub camera_count: Option<u32>,
     /// How many of them are cameras of this server that are enabled.
     pub enabled_camera_count: u32,
+    /// When detections may have been missed for good, newest first.
+    pub gaps: Vec<ControllerGap>,
 }
 
 /// A camera of a controller with what this server makes of it.

@@ -24,15 +24,19 @@ fn controller(name: &str, host: &str) -> StoredController {
 }
 
 async fn door(db: &Database, controller: ControllerId) -> Camera {
+    doorbell(db, controller, "Door", "65a1").await
+}
+
+async fn doorbell(db: &Database, controller: ControllerId, name: &str, device: &str) -> Camera {
     let source = Source::Protect(ProtectSource {
         controller_id: Some(controller),
-        camera_id: "65a1".into(),
+        camera_id: device.into(),
         mac: Some("AABBCCDDEEFF".into()),
-        device_name: "Door".into(),
+        device_name: name.into(),
         is_doorbell: true,
         detections: ProtectSource::DETECTIONS.to_vec(),
     });
-    let plain = camera("Door");
+    let plain = camera(name);
     let config = CameraConfig { source, ..plain.config };
     db.camera_insert(Camera { config, id: CameraId::new(at(1)), ..plain }).await.unwrap()
 }
@@ -164,5 +168,45 @@ on_both! {
             (at(130), Some(at(140)), CoverageState::Missing, "another"),
             (at(140), None, CoverageState::Received, ""),
         ]);
+    }
+
+    async fn gaps_of_a_controller_can_be_read_again(t) {
+        let home = t.db.controller_insert(controller("Home", "10.0.0.1")).await.unwrap();
+        let door = doorbell(&t.db, home.id, "Door", "65a1").await.id;
+        let yard = doorbell(&t.db, home.id, "Yard", "65a2").await.id;
+        let none = t.db.camera_insert(camera("None of its")).await.unwrap().id;
+        for camera in [door, yard, none] {
+            t.db.coverage_switch(camera, at(0), CoverageState::Received, None).await.unwrap();
+        }
+        // The connection is lost, which is noticed after 5 s; one camera rests.
+        t.db.coverage_switch(door, at(105), CoverageState::Missing, Some("not reachable".into())).await.unwrap();
+        t.db.coverage_switch(yard, at(50), CoverageState::Stopped, None).await.unwrap();
+        for camera in [door, yard, none] {
+            t.db.coverage_missed(camera, at(100), at(160), "no history".into()).await.unwrap();
+        }
+        t.db.coverage_switch(door, at(165), CoverageState::Received, None).await.unwrap();
+        // The server is stopped for a while, of which nothing is on account.
+        t.db.coverage_close_all(at(200)).await.unwrap();
+        t.db.coverage_switch(door, at(300), CoverageState::Missing, None).await.unwrap();
+        t.db.coverage_missed(door, at(190), at(302), "the server was away".into()).await.unwrap();
+        t.db.coverage_switch(door, at(302), CoverageState::Received, None).await.unwrap();
+
+        let read = |since, limit| { let (db, id) = (t.db.clone(), home.id); async move {
+            let gaps = db.coverage_gaps(id, at(since), limit).await.unwrap();
+            gaps.into_iter().map(|g| (g.from, g.until, g.reason)).collect::<Vec<_>>()
+        }};
+        let (first, second) = (
+            (at(100), at(160), "no history".to_owned()),
+            (at(190), at(302), "the server was away".to_owned()),
+        );
+        assert_eq!(read(0, 9).await, [second.clone(), first], "newest first");
+        assert_eq!(read(150, 9).await, [second.clone()]);
+        assert_eq!(read(0, 1).await, [second]);
+        let list = t.db.coverage_list(yard, at(0), at(1000)).await.unwrap();
+        assert!(list.iter().all(|i| i.state != CoverageState::Missing), "nothing is missed of one that rests: {list:?}");
+        let list = t.db.coverage_list(door, at(90), at(302)).await.unwrap();
+        for pair in list.windows(2) {
+            assert_eq!(pair[0].until, Some(pair[1].from), "every moment once: {list:?}");
+        }
     }
 }

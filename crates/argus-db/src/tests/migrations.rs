@@ -92,7 +92,7 @@ on_both! {
                 Option<f64>, bool, N, I, I, I, N, J, N, bool, bool),
             ai_budget_told: (T, i64, f64, i32),
             journal: (i64, T, i64, N, N, T, N),
-            coverage: (i64, T, i64, I, T, N, i64),
+            coverage: (i64, T, i64, I, T, N, i64, bool),
             api_key: (T, T, T, T, T, I, i32, i64, I, N, i64, N, I),
             ai_spent: (i64, f64),
             ai_provider: (T, T, T, i64, i64, T, T, N, N, bool, i32, i32, i32, bool, Option<f64>, Option<f64>, i32, J),

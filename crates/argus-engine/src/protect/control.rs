@@ -176,6 +176,7 @@ impl Engine {
             };
         }
         state.last_connected_at = state.last_connected_at.or(memory.last_connected_at);
+        let gaps = link.as_ref().map(|link| link.gaps()).unwrap_or_default();
         let devices = link.and_then(|link| link.devices()).map(|(_, devices)| devices.len());
         let enabled = self.theirs(stored.id).iter().filter(|camera| camera.config.is_enabled).count();
         LiveController {
@@ -183,6 +184,7 @@ impl Engine {
             camera_count: devices.and_then(|n| u32::try_from(n).ok()),
             enabled_camera_count: u32::try_from(enabled).unwrap_or(u32::MAX),
             stored,
+            gaps,
         }
     }
 

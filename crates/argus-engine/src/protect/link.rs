@@ -1,6 +1,6 @@
 //! What is shared about one controller: how it is doing, its cameras, the events that run, and how to ask it something.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -45,12 +45,10 @@ pub(crate) enum Command {
 }
 
 /// Detections that may have been missed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Gap {
-    pub(crate) from: Timestamp,
-    pub(crate) until: Timestamp,
-    pub(crate) reason: String,
-}
+pub(crate) use argus_core::controller::ControllerGap as Gap;
+
+/// So many gaps of a controller are shown.
+pub(crate) const GAPS: usize = 20;
 
 /// An event whose task runs.
 pub(crate) struct Running {
@@ -102,7 +100,8 @@ struct View {
     /// The cameras, and when they were read.
     devices: Option<(Timestamp, Arc<[ControllerDevice]>)>,
     handle: Option<Arc<dyn ControllerHandle>>,
-    last_gap: Option<Gap>,
+    /// Newest first.
+    gaps: VecDeque<Gap>,
     connected_since: Option<Timestamp>,
 }
 
@@ -138,7 +137,7 @@ impl Link {
                 state,
                 devices: None,
                 handle: None,
-                last_gap: None,
+                gaps: VecDeque::new(),
                 connected_since: None,
             }),
             running: Mutex::default(),
@@ -253,11 +252,21 @@ impl Link {
 
     pub(crate) fn put_gap(&self, gap: Gap) {
         self.gaps.fetch_add(1, Ordering::Relaxed);
-        lock(&self.view).last_gap = Some(gap);
+        let gaps = &mut lock(&self.view).gaps;
+        gaps.push_front(gap);
+        gaps.truncate(GAPS);
     }
 
-    pub(crate) fn last_gap(&self) -> Option<Gap> {
-        lock(&self.view).last_gap.clone()
+    /// Takes the gaps that were on account before this server started.
+    pub(crate) fn put_earlier_gaps(&self, earlier: Vec<Gap>) {
+        let gaps = &mut lock(&self.view).gaps;
+        gaps.extend(earlier);
+        gaps.truncate(GAPS);
+    }
+
+    /// The newest gaps, newest first.
+    pub(crate) fn gaps(&self) -> Vec<Gap> {
+        lock(&self.view).gaps.iter().cloned().collect()
     }
 
     pub(crate) fn put_keep(&self, kept: Option<Secret>) {

@@ -42,12 +42,14 @@ pub(crate) enum Decision {
 }
 
 /// What is known of a detection that has an event.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Made {
     event: EventId,
     camera: CameraId,
     kind: DetectionType,
     started: Timestamp,
+    /// Kinds that it was before it became clearer, at most one of each: their spans are its own, too.
+    was: Vec<DetectionType>,
 }
 
 /// The detections of one controller.
@@ -64,12 +66,22 @@ impl Tracker {
     pub(crate) fn heard(&mut self, told: &Happening, rules: &Rules<'_>) -> Decision {
         let strongest = told.kinds.iter().copied().find(|kind| rules.detections.contains(kind));
         if let Some(made) = self.made.get_mut(&told.id) {
-            let (event, before, started, camera) = (made.event, made.kind, made.started, made.camera);
+            let (event, before) = (made.event, made.kind);
             // Late news make it clearer, never less clear.
             made.kind = strongest.filter(|kind| rank(*kind) < rank(before)).unwrap_or(before);
             let kind = made.kind;
+            if kind != before {
+                made.was.push(before);
+            }
+            let made = made.clone();
+            if kind != before {
+                // It runs as both from now on: what was silent as one and as the other stays so.
+                self.runs(made.camera, kind, (made.started, made.started.plus(rules.longest)));
+            }
             if let Some(ended) = told.ended_at {
-                self.ended(camera, before, started, ended);
+                for kind in made.was.iter().copied().chain([kind]) {
+                    self.ended(made.camera, kind, made.started, ended);
+                }
             }
             return Decision::Tell(event, kind);
         }
@@ -82,7 +94,7 @@ impl Tracker {
 
     /// Remembers that a detection has an event.
     pub(crate) fn made(&mut self, id: &str, event: EventId, kind: DetectionType, told: Span, rules: &Rules<'_>) {
-        let made = Made { event, camera: rules.camera, kind, started: told.started };
+        let made = Made { event, camera: rules.camera, kind, started: told.started, was: Vec::new() };
         if self.made.insert(id.to_owned(), made).is_none() {
             self.order.push_back(id.to_owned());
         }
@@ -93,8 +105,13 @@ impl Tracker {
         }
         let latest = told.started.plus(rules.longest);
         let until = told.ended.map_or(latest, |ended| ended.min(latest));
-        let spans = self.spans.entry((rules.camera, kind)).or_default();
-        spans.push_back((told.started, until));
+        self.runs(rules.camera, kind, (told.started, until));
+    }
+
+    /// Remembers a span.
+    fn runs(&mut self, camera: CameraId, kind: DetectionType, span: (Timestamp, Timestamp)) {
+        let spans = self.spans.entry((camera, kind)).or_default();
+        spans.push_back(span);
         if spans.len() > SPANS {
             spans.pop_front();
         }
@@ -245,6 +262,31 @@ mod tests {
         assert_eq!(bench.hear(&told("a", &[Person], 0, None)), Decision::Open(Person));
         assert_eq!(bench.hear(&told("b", &[Person], 89, None)), Decision::Ignore);
         assert_eq!(bench.hear(&told("c", &[Person], 90, None)), Decision::Open(Person));
+    }
+
+    #[test]
+    fn a_detection_that_becomes_clearer_rests_as_both_kinds() {
+        let mut bench = Bench::new(&[Person, Vehicle], 30);
+        assert_eq!(bench.hear(&told("a", &[Vehicle], 0, None)), Decision::Open(Vehicle));
+        assert!(matches!(bench.hear(&told("a", &[Person, Vehicle], 0, None)), Decision::Tell(_, Person)));
+        assert_eq!(bench.hear(&told("b", &[Person], 4, None)), Decision::Ignore, "a person's event runs");
+        assert_eq!(bench.hear(&told("c", &[Vehicle], 4, None)), Decision::Ignore, "it began as a vehicle's");
+        assert!(matches!(bench.hear(&told("a", &[Person, Vehicle], 0, Some(5))), Decision::Tell(_, Person)));
+        assert_eq!(bench.hear(&told("d", &[Person], 34, None)), Decision::Ignore);
+        assert_eq!(bench.hear(&told("e", &[Vehicle], 34, None)), Decision::Ignore);
+        assert_eq!(bench.hear(&told("f", &[Vehicle], 35, None)), Decision::Open(Vehicle), "30 s after the end");
+        assert_eq!(bench.hear(&told("g", &[Person], 35, None)), Decision::Open(Person));
+    }
+
+    #[test]
+    fn what_ends_as_it_becomes_clearer_has_ended_as_both_kinds() {
+        let mut bench = Bench::new(&[Person, Motion], 30);
+        assert_eq!(bench.hear(&told("a", &[Motion], 0, None)), Decision::Open(Motion));
+        assert!(matches!(bench.hear(&told("a", &[Person, Motion], 0, Some(5))), Decision::Tell(_, Person)));
+        for (n, kind) in [(0, Person), (1, Motion)] {
+            assert_eq!(bench.hear(&told(&format!("b{n}"), &[kind], 34, None)), Decision::Ignore);
+            assert_eq!(bench.hear(&told(&format!("c{n}"), &[kind], 35, None)), Decision::Open(kind));
+        }
     }
 
     #[test]

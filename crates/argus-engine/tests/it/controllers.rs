@@ -453,7 +453,7 @@ async fn the_same_name_of_a_detection_at_two_controllers_is_two_detections() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_may_have_been_missed_is_on_account() {
-    let stage = Stage::start().await;
+    let mut stage = Stage::start().await;
     let id = controller(&stage, 443).await;
     let camera = door(&stage, id).await;
     stage.status(camera.id, CameraStatus::Online).await;
@@ -474,6 +474,44 @@ async fn what_may_have_been_missed_is_on_account() {
     assert_eq!((gap.from, gap.until, gap.reason), (from, Some(until), Some(reason.clone())));
     let health = stage.engine.health().await.protect;
     assert!(health.status == ComponentStatus::Ok && health.detail.unwrap().contains(&reason));
+
+    // Also after the next start, and beside the next gap.
+    stage.again().await;
+    let second = (at("2025-12-23T10:36:00Z"), at("2025-12-23T10:37:00Z"));
+    wait("the connection", || async { stage.consoles.is_open(id).then_some(()) }).await;
+    let told = ControllerItem::Gap { from: second.0, until: second.1, reason: "again".into() };
+    stage.consoles.tell(id, told);
+    let both = || async {
+        let gaps = stage.engine.controllers().await.unwrap().remove(0).gaps;
+        (gaps.len() == 2).then_some(gaps)
+    };
+    let gaps = wait("both gaps", both).await;
+    let spans: Vec<_> = gaps.iter().map(|gap| (gap.from, gap.until)).collect();
+    assert_eq!(spans, [second, (from, until)]);
+    let detail = stage.engine.health().await.protect.detail.unwrap();
+    assert!(detail.contains("10:36:00") && detail.contains("1 earlier"), "{detail}");
+    stage.clock.advance(Duration::from_secs(8 * 24 * 3600));
+    let later = stage.engine.health().await.protect;
+    assert!(!later.detail.unwrap_or_default().contains("may be missing"), "a week later it is no news");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_account_beside_a_good_key_is_told() {
+    let stage = Stage::start().await;
+    let id = controller(&stage, 443).await;
+    let refused = ControllerState {
+        last_error: Some("user name or password are refused".into()),
+        last_error_kind: Some(ControllerFault::Unauthorized),
+        ..stage.engine.controllers().await.unwrap().remove(0).state
+    };
+    assert_eq!(refused.status, ControllerStatus::Connected);
+    stage.consoles.tell(id, ControllerItem::State(refused));
+    let told = || async {
+        let health = stage.engine.health().await.protect;
+        (health.status == ComponentStatus::Degraded).then_some(health.detail)
+    };
+    let detail = wait("the health", told).await.unwrap();
+    assert!(detail.contains("connected in part: user name or password are refused"), "{detail}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -23,6 +23,8 @@ pub(crate) struct Log {
     /// First moments of clips.
     pub(crate) clips: Mutex<Vec<Timestamp>>,
     senders: Mutex<HashMap<CameraId, mpsc::UnboundedSender<FeedItem>>>,
+    /// When the newest picture of each camera came.
+    newest: Mutex<HashMap<CameraId, Timestamp>>,
 }
 
 impl Log {
@@ -47,7 +49,9 @@ impl Log {
     pub(crate) fn pictures(&self, camera: CameraId, start: Timestamp, range: std::ops::Range<i64>) {
         for n in range {
             let x = (40..70).contains(&n).then(|| usize::try_from((n - 40) * 9).unwrap());
-            self.send(camera, FeedItem::Picture(picture(start, n, x)));
+            let picture = picture(start, n, x);
+            self.newest.lock().unwrap().insert(camera, picture.taken_at);
+            self.send(camera, FeedItem::Picture(picture));
         }
     }
 }
@@ -88,6 +92,7 @@ impl CameraFeeds for Feeds {
         let camera = plan.camera_id;
         self.0.plans.lock().unwrap().push(plan);
         self.0.senders.lock().unwrap().insert(camera, sender);
+        self.0.newest.lock().unwrap().remove(&camera);
         OpenFeed { stream: Box::new(Stream(receiver)), handle: Arc::new(Handle(camera, Arc::clone(&self.0))) }
     }
 
@@ -106,7 +111,8 @@ impl FeedStream for Stream {
 #[async_trait]
 impl FeedHandle for Handle {
     fn state(&self) -> CameraState {
-        CameraState::of(CameraStatus::Online)
+        let newest = self.1.newest.lock().unwrap().get(&self.0).copied();
+        CameraState { last_frame_at: newest, ..CameraState::of(CameraStatus::Online) }
     }
 
     async fn stills(&self, wanted: &[Timestamp], specs: &[StillSpec]) -> Result<Vec<Vec<Still>>, FeedError> {

@@ -10,6 +10,8 @@ mod console;
 #[cfg(test)]
 mod controllers;
 #[cfg(test)]
+mod coverage;
+#[cfg(test)]
 mod describer;
 #[cfg(test)]
 mod feed;

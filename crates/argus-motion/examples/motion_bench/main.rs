@@ -7,7 +7,7 @@
 //! ```text
 //! motion_bench [--seeds 1..5] [--held-out 101..110] [--fps 10] [--scene NAME] [--stage auto|vtest|drawn] [--film FILE]
 //!              [--coded auto|yes|no] [--sensitivity low|medium|high] [--keep DIR] [--quick] [--verbose]
-//!              [--explain] [--json FILE] [--check]
+//!              [--explain] [--dump] [--json FILE] [--check]
 //! ```
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program that prints a table")]
@@ -27,6 +27,7 @@ mod rng;
 mod scenes;
 mod stage;
 
+use std::fmt::Write;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -152,6 +153,7 @@ fn judge_one(job: Job, options: &Options, filmed: Option<&Stage>, coded: bool) -
     let every = RATE / options.rate;
     let (width, height) = Reducer::new(W as u32, H as u32).out_size();
     let mut detector = Detector::new(width, height, &config);
+    let mut dump = String::new();
     let (mut truth, mut said, mut ms, mut followed) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for (i, plane) in planes.iter().enumerate().step_by(every) {
         let from = Instant::now();
@@ -167,6 +169,15 @@ fn judge_one(job: Job, options: &Options, filmed: Option<&Stage>, coded: bool) -
         if options.verbose {
             report::picture(job.seed, job.scene, i, &seen, &boxes);
         }
+        if options.dump {
+            let _ =
+                write!(dump, "F {} {} {i} {} {}", job.scene.name(), job.seed, u8::from(!boxes.is_empty()), seen.len());
+            for s in &seen {
+                let [x0, y0, x1, y1] = s.bounds;
+                let _ = write!(dump, " {},{x0},{y0},{x1},{y1},{}", s.passage, s.area);
+            }
+            let _ = write!(dump, "\n{}", detector.followed());
+        }
         if options.explain {
             followed.push(detector.followed());
         }
@@ -175,6 +186,7 @@ fn judge_one(job: Job, options: &Options, filmed: Option<&Stage>, coded: bool) -
     }
     let mut tally = judge(&truth, &said, plan.passages(), options.rate as f32);
     tally.detect_ms = ms;
+    print!("{dump}");
     if options.explain {
         report::explain(job.seed, job.scene, options.rate as f32, &tally, &truth, &followed);
     }

@@ -25,6 +25,7 @@ pub(crate) struct Options {
     pub(crate) keep: Option<PathBuf>,
     pub(crate) verbose: bool,
     pub(crate) explain: bool,
+    pub(crate) dump: bool,
     pub(crate) json: Option<PathBuf>,
     pub(crate) check: bool,
 }
@@ -46,6 +47,7 @@ impl Options {
             keep: None,
             verbose: false,
             explain: false,
+            dump: false,
             json: None,
             check: false,
         };
@@ -86,6 +88,7 @@ impl Options {
                 "--keep" => o.keep = Some(PathBuf::from(value()?)),
                 "--json" => o.json = Some(PathBuf::from(value()?)),
                 "--quick" => quick = true,
+                "--dump" => o.dump = true,
                 "--explain" => o.explain = true,
                 "--verbose" => o.verbose = true,
                 "--check" => o.check = true,

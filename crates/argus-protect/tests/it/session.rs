@@ -205,6 +205,27 @@ async fn a_session_outlives_a_restart() {
 }
 
 #[tokio::test]
+async fn a_refused_account_beside_a_good_key_is_told() {
+    let rig = Rig::new(Options::default()).await;
+    let mut config = rig.config(With::Both);
+    config.password = Some(Secret::new("another"));
+    let open = rig.open_with(config, None, None);
+    let is_told = |s: &argus_core::controller::ControllerState| {
+        s.status == ControllerStatus::Connected && s.last_error_kind == Some(ControllerFault::Unauthorized)
+    };
+    let state = open.state(is_told).await;
+    assert_eq!(state.interfaces, Some("integration"));
+    assert_eq!((state.features.events, state.features.snapshots, state.features.clips), (true, true, false));
+    assert!(state.last_error.is_some());
+    open.stop().await;
+
+    let open = rig.connected(With::Both).await;
+    let state = open.handle.state();
+    assert!(state.last_error.is_none() && state.features.clips);
+    open.stop().await;
+}
+
+#[tokio::test]
 async fn no_password_after_pin_change() {
     let rig = Rig::tuned(Options::default(), Tuning { error_pause: Duration::from_millis(300), ..quick() }).await;
     let open = rig.connected(With::Both).await;
