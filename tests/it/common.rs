@@ -153,6 +153,14 @@ impl Site {
         }
     }
 
+    /// No page and no reference of the database is damaged. PostgreSQL has no such question, and checks references itself.
+    pub(crate) fn database_is_sound(&self) {
+        if postgres::url(self.dir.path()).starts_with("sqlite:") {
+            assert_eq!(self.rows("SELECT integrity_check AS line FROM pragma_integrity_check"), ["ok"]);
+            assert!(self.rows("SELECT \"table\" AS line FROM pragma_foreign_key_check").is_empty());
+        }
+    }
+
     /// Rows of the database as text, one column a row, read beside the server.
     pub(crate) fn rows(&self, sql: &str) -> Vec<String> {
         rows(self.dir.path(), sql)

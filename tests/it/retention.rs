@@ -1,7 +1,7 @@
 //! What is forgotten and what stays, at a real server: by age, by bytes, by free disk, after crashes.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use argus_core::camera::SourceType;
@@ -88,17 +88,12 @@ pub(crate) async fn names(site: &Site, id: EventId) -> Option<(bool, bool, bool)
 
 /// What the database takes up, as its own tools say.
 fn database_bytes(site: &Site) -> u64 {
-    if is_on_postgres(site.dir.path()) {
+    if !argus_tests::postgres::url(site.dir.path()).starts_with("sqlite:") {
         let size = site.rows("SELECT CAST(pg_database_size(current_database()) AS TEXT) AS line");
         return size[0].parse().unwrap();
     }
     let files = ["argus.db", "argus.db-wal"];
     files.iter().map(|name| site.dir.path().join(name).metadata().map_or(0, |meta| meta.len())).sum()
-}
-
-/// Whether the tests run on PostgreSQL.
-pub(crate) fn is_on_postgres(data_dir: &Path) -> bool {
-    !argus_tests::postgres::url(data_dir).starts_with("sqlite:")
 }
 
 /// The report says what lies in the folder, byte for byte, once everything that is being removed is gone.

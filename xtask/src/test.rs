@@ -14,6 +14,12 @@ use crate::packages::{self, Need};
 use crate::pg::{Postgres, URL_VARIABLE};
 use crate::{tools, workspace};
 
+/// Lets every server of the end-to-end tests work on PostgreSQL.
+const CHOICE_VARIABLE: &str = "ARGUS_TEST_DATABASE";
+/// Modules of these tests that are run on PostgreSQL too, beside what always does: those in which the database does the most.
+/// All of them: `ARGUS_TEST_DATABASE=postgres cargo xtask test -- -p argus-tests`.
+const ON_POSTGRES: [&str; 4] = ["accounts", "retention", "seal", "stop"];
+
 /// Run every test: documentation, both databases, end to end.
 #[derive(Args)]
 pub(crate) struct Test {
@@ -31,7 +37,7 @@ pub(crate) struct Test {
 impl Test {
     pub(crate) fn run(self, sh: &Shell) -> anyhow::Result<()> {
         packages::ensure(sh, Need::Tests, self.no_install)?;
-        let _skipped = skipped::Skipped::watch()?;
+        let _skipped = skipped::Skipped::watch();
         // Ctrl-C ends the tests, which the terminal tells by itself; this process stays to stop PostgreSQL.
         let _interrupt = Interrupt::catch()?;
         let postgres = if self.no_postgres { None } else { Some(Postgres::start(sh)?) };
@@ -52,6 +58,11 @@ impl Test {
         if cmd!(sh, "cargo nextest --version").quiet().ignore_stdout().ignore_stderr().run().is_ok() {
             if whole {
                 cmd!(sh, "cargo test --workspace {features...} --doc -q").run()?;
+            }
+            if whole && postgres.is_some() {
+                let _choice = sh.push_env(CHOICE_VARIABLE, "postgres");
+                let part = format!("package(argus-tests) and test(/^({})::/)", ON_POSTGRES.join("|"));
+                cmd!(sh, "cargo nextest run --workspace {features...} --test it -E {part}").run()?;
             }
             cmd!(sh, "cargo nextest run --workspace {features...} {arguments...}").run()?;
         } else {

@@ -145,7 +145,19 @@ impl Conn {
     pub(crate) fn new(stream: Stream, limits: Limits, runtime: tokio::runtime::Handle) -> Self {
         let is_tls = matches!(stream, Stream::Tls(_));
         let link = Link(Rc::new(LinkState { is_tls, active: Cell::new(0), begun: Cell::new(0) }));
-        Self { stream: Some(stream), link, limits, runtime, seen: 0, arriving: false, ended: false, answered: false, idle: None, stalled: None, farewell: None }
+        Self {
+            stream: Some(stream),
+            link,
+            limits,
+            runtime,
+            seen: 0,
+            arriving: false,
+            ended: false,
+            answered: false,
+            idle: None,
+            stalled: None,
+            farewell: None,
+        }
     }
 
     /// For the data of the connection.

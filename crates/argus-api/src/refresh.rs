@@ -2,7 +2,8 @@
 //!
 //! Of a session's tokens only the newest is stored, by its hash, and only that makes it good. The signature makes one
 //! that was replaced recognisable without a row for each: its second use ends the session it was made for,
-//! and a client that refreshes without end fills nothing.
+//! and a client that refreshes without end fills nothing. Under a key that was replaced the newest goes on, as it is known by
+//! its hash, and those before it are refused without ending anything: there is no telling what they were.
 
 use argus_core::{Secret, SessionId, Timestamp};
 use argus_db::{NewRefresh, Presented, TokenKey};

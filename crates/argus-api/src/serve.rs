@@ -36,8 +36,6 @@ const STOP_S: u64 = 3;
 const ENDED_EVERY: Duration = Duration::from_secs(600);
 /// Most workers; each is a thread.
 const WORKERS: usize = 4;
-/// How long a connection is kept after an answer, for a next request to begin.
-const KEEP_ALIVE: Duration = Duration::from_secs(5);
 /// How long a client may take to agree on a cipher.
 const HANDSHAKE: Duration = Duration::from_secs(5);
 
@@ -257,10 +255,11 @@ fn service(
             async move { stopping.notified().await }
         })
         .client_request_timeout(timing.head)
-        .keep_alive(KEEP_ALIVE.min(timing.head))
-        // The end of an answer may still wait for a slow client when the connection has been quiet for long enough:
-        // without this it would be thrown away. Whether the client takes anything is watched below.
-        .client_disconnect_timeout(timing.stall.saturating_mul(2))
+        .keep_alive(timing.head)
+        // The end of an answer may still wait for a slow client when the connection has been quiet for long enough, and
+        // a body that nobody wants may still be arriving when it is refused: without this the answer would be thrown
+        // away. Whether the client takes anything is watched below.
+        .client_disconnect_timeout(timing.stall)
         .on_connect_ext(|conn: &Conn, data: &mut Extensions| {
             data.insert(conn.link());
         })

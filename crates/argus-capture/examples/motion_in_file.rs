@@ -10,7 +10,7 @@ use argus_capture::pictures_of_file;
 use argus_core::Timestamp;
 use argus_core::camera::Sensitivity;
 use argus_core::episode::{EpisodeAction, EpisodeInput, EpisodeRules, EpisodeState, step};
-use argus_motion::{Detector, DetectorConfig, MotionMask};
+use argus_motion::{Detector, DetectorConfig, FractionBox, MotionMask};
 
 /// Pictures a second that are looked at.
 const RATE: u8 = 5;

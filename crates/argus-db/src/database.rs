@@ -15,6 +15,7 @@ use crate::conn::{DbConn, Lane, Role};
 use crate::error::DbError;
 use crate::events::{Step, Totals, summary};
 use crate::journal::{self, JournalCache, Outbox};
+use crate::log_bound::LogBound;
 use crate::migrate::Migrator;
 use crate::reserve::Reserve;
 use crate::seal::{SealRing, Sealer};
@@ -86,7 +87,13 @@ impl DatabaseConfig {
     /// Four readers, ten seconds of patience, nothing reserved.
     #[must_use]
     pub fn new(url: impl Into<DbUrl>, seal_ring: impl Into<SealRing>) -> Self {
-        Self { url: url.into(), seal_ring: seal_ring.into(), readers: 4, wait: Duration::from_secs(10), reserve_bytes: 0 }
+        Self {
+            url: url.into(),
+            seal_ring: seal_ring.into(),
+            readers: 4,
+            wait: Duration::from_secs(10),
+            reserve_bytes: 0,
+        }
     }
 }
 
@@ -116,6 +123,7 @@ pub(crate) struct Inner {
     pub(crate) file: Option<PathBuf>,
     pub(crate) totals: Totals,
     reserve: Reserve,
+    log_bound: LogBound,
 }
 
 /// The database. Clones are the same database.
@@ -148,7 +156,7 @@ impl Database {
     pub async fn open(config: DatabaseConfig) -> Result<Self, DbError> {
         blocking(move || {
             let DatabaseConfig { url, seal_ring, readers, wait, reserve_bytes } = config;
-            let reserve = Reserve::new(&url, reserve_bytes);
+            let (reserve, log_bound) = (Reserve::new(&url, reserve_bytes), LogBound::new(&url));
             reserve.relieve_start();
             let mut migrator = Migrator::connect(&url)?;
             migrator.run()?;
@@ -173,7 +181,8 @@ impl Database {
             };
             let (sealer, journal) = (Sealer::new(&seal_ring), JournalCache::new(newest));
             let (revocations, totals) = (AtomicU64::new(0), Totals::default());
-            let inner = Inner { read, export, write, wait, sealer, journal, revocations, file, totals, reserve };
+            let inner =
+                Inner { read, export, write, wait, sealer, journal, revocations, file, totals, reserve, log_bound };
             Ok(Self { inner: Arc::new(inner) })
         })
         .await
@@ -257,6 +266,7 @@ impl Database {
             // Only what is stored: after a rollback another change has the same number.
             inner.totals.committed(steps);
             inner.journal.committed(outbox);
+            inner.log_bound.after_change(&mut conn);
             Ok(value)
         })
         .await

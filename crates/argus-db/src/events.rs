@@ -219,8 +219,9 @@ pub(crate) fn change(
     };
     let held = Held::of(&row, frames_of(tx, &row.id)?);
     let names = (row.thumb_stored, row.has_clip());
-    let is_told =
-        |c: &EventChange| !matches!(c, EventChange::Progress { .. } | EventChange::Found(_) | EventChange::BestFrame(_));
+    let is_told = |c: &EventChange| {
+        !matches!(c, EventChange::Progress { .. } | EventChange::Found(_) | EventChange::BestFrame(_))
+    };
     let mut is_news = changes.iter().any(is_told);
     let is_progress = changes.iter().any(|c| matches!(c, EventChange::Progress { .. }));
     for one in changes {

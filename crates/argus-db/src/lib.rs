@@ -42,6 +42,7 @@ mod events;
 mod fixed;
 mod jobs;
 mod journal;
+mod log_bound;
 mod looks;
 mod migrate;
 mod page;

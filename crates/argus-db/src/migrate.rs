@@ -30,8 +30,10 @@ impl Migrator {
     /// # Errors
     /// `Open` with the reason.
     pub fn connect(url: &DbUrl) -> Result<Self, DbError> {
-        if let DbUrl::Sqlite(file) = url {
-            private::keep(file)?;
+        match url {
+            DbUrl::Sqlite(file) => private::keep(file)?,
+            #[cfg(feature = "postgres")]
+            DbUrl::Postgres(_) => {}
         }
         DbConn::connect(url, Role::Writer).map(Self).map_err(|e| DbError::Open(Box::new(e)))
     }

@@ -57,8 +57,9 @@ impl Database {
     }
 
     /// Changes settings by what is stored: `edit` runs inside the transaction and gives what is to be stored (JSON texts by
-    /// name; what is not named stays) and an answer of its own, so that two callers at once do not undo each other's changes. When it refuses, nothing is
-    /// changed and its reason is the inner error. Gives the names of what was stored, and the answer.
+    /// name; what is not named stays) and an answer of its own, so that two callers at once do not undo each other's
+    /// changes. When it refuses, nothing is changed and its reason is the inner error. Gives the names of what was stored,
+    /// and the answer.
     ///
     /// # Errors
     /// `Invalid` for text with U+0000.

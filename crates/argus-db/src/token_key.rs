@@ -1,4 +1,8 @@
-//! The key that signs access tokens: made at the first start, kept beside the sealing key.
+//! The key that signs access and refresh tokens: made at the first start, kept beside the sealing key.
+//!
+//! Without it a new one is made. Access tokens that are out are then worth nothing. The newest refresh token of a session
+//! still is, as it is known by its hash; one that was replaced before is no longer recognised as such: its use is refused,
+//! but does not end the session, as it does under the same key.
 
 use std::fmt;
 use std::fs::File;
@@ -15,7 +19,7 @@ const FILE: &str = "token.key";
 /// Where the token for the first user lies.
 const SETUP_FILE: &str = "setup-token";
 
-/// The key that signs access tokens: 32 random bytes.
+/// The key that signs access and refresh tokens: 32 random bytes.
 #[derive(Clone, PartialEq, Eq)]
 pub struct TokenKey([u8; 32]);
 
@@ -40,7 +44,7 @@ impl fmt::Debug for TokenKey {
 }
 
 impl DataDir {
-    /// Reads the key that signs access tokens, or makes it at the first start (`token.key`, mode 0600).
+    /// Reads the key that signs tokens, or makes it at the first start (`token.key`, mode 0600).
     ///
     /// # Errors
     /// `Open` when the file can be neither read nor made.

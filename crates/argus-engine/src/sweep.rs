@@ -6,7 +6,7 @@
 //! at in this order is never being written.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use argus_core::event::Event;
 use argus_core::media::{camera_prefix, clip_key, event_prefix, frame_key, thumbnail_key};
@@ -24,6 +24,8 @@ const EVERY: Duration = Duration::from_secs(24 * 3600);
 const AGAIN: Duration = Duration::from_secs(300);
 /// Events looked at together.
 const AT_ONCE: u32 = 200;
+/// Longest pause after events that were looked at together.
+const PAUSE_MAX: Duration = Duration::from_secs(5);
 /// Events whose files tell whether a store without a mark is ours.
 const SAMPLE: u32 = 20;
 
@@ -153,15 +155,23 @@ async fn sweep_rows(deps: &Deps) -> Result<(), EngineError> {
         let rows = deps.db.media_page(after, AT_ONCE).await?;
         let Some(last) = rows.last() else { return Ok(()) };
         after = Some((last.timestamp, last.id));
+        let begun = Instant::now();
+        let mut changed = 0_usize;
         for row in &rows {
             if row.is_finished {
-                compare(deps, row).await?;
+                changed += usize::from(compare(deps, row).await?);
             }
         }
+        if changed > 0 {
+            info!(events = changed, last.event.id = %last.id, "files were not what was noted of them; the events say so now");
+        }
+        // Half of the time at most: who asks and what happens come first, also the day after a disk was lost.
+        sleep(begun.elapsed().min(PAUSE_MAX)).await;
     }
 }
 
-async fn compare(deps: &Deps, row: &MediaRow) -> Result<(), EngineError> {
+/// Whether the event had to be corrected.
+async fn compare(deps: &Deps, row: &MediaRow) -> Result<bool, EngineError> {
     let prefix = event_prefix(row.camera_id, row.id, row.timestamp);
     let named = Named {
         thumbnail: row.named.thumbnail.is_some(),
@@ -173,15 +183,14 @@ async fn compare(deps: &Deps, row: &MediaRow) -> Result<(), EngineError> {
         strays(deps, not_named).await?;
     }
     if found == row.named {
-        return Ok(());
+        return Ok(false);
     }
     let changed = deps.db.event_change(row.id, vec![EventChange::Found(found)], deps.clock.now()).await;
     match changed {
-        Ok(_) => info!(event.id = %row.id, "its files are not what was noted of them; the event says so now"),
-        Err(argus_db::DbError::NotFound { .. }) => {}
-        Err(e) => return Err(e.into()),
+        Ok(_) => Ok(true),
+        Err(argus_db::DbError::NotFound { .. }) => Ok(false),
+        Err(e) => Err(e.into()),
     }
-    Ok(())
 }
 
 /// Whether a description is still to be made, or made once more: its pictures may lie there without being kept, and so

@@ -12,6 +12,7 @@
 #![expect(
     clippy::print_stdout,
     clippy::expect_used,
+    clippy::indexing_slicing,
     clippy::panic,
     reason = "a benchmark prints its figures, and ends where it cannot measure"
 )]

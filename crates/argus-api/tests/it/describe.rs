@@ -145,8 +145,8 @@ async fn a_blank_field_that_nobody_knows_is_named() {
     let file = picture(ImageFormat::Jpeg);
     let refused = form(&server, &[("name=\"image\"", &file), ("name=\"foo\"", b""), ("name=\"bar\"", b"1")]).await;
     let refused = refused.expect(422);
-    let mut fields: Vec<_> = refused.json["errors"].as_array().unwrap().iter().map(|e| &e["field"]).collect();
-    fields.sort_by_key(|field| field.to_string());
+    let mut fields: Vec<_> = refused["errors"].as_array().unwrap().iter().map(|e| &e["field"]).collect();
+    fields.sort_by_key(ToString::to_string);
     assert_eq!(fields, ["bar", "foo"]);
 }
 

@@ -56,8 +56,7 @@ async fn a_new_installation_has_the_built_in_one() {
     let after = server.put(&path(builtin), changed).await.expect(200);
     assert_eq!((&after["enabled"], &after["priority"], &after["name"]), (&json!(false), &json!(1), &json!("rules")));
     // They have no effect, and can be changed all the same.
-    let changed =
-        json!({"timeout_s": 5, "max_output_tokens": 16, "prices": {"input_per_million": 1.0, "output_per_million": 2.0}});
+    let changed = json!({"timeout_s": 5, "max_output_tokens": 16, "prices": {"input_per_million": 1.0, "output_per_million": 2.0}});
     let after = server.put(&path(builtin), changed.clone()).await.expect(200);
     assert_eq!((&after["timeout_s"], &after["max_output_tokens"]), (&json!(5), &json!(16)));
     assert_eq!(after["prices"], changed["prices"]);

@@ -1,4 +1,4 @@
-//! Which events belong together: those of different cameras that begin within ten seconds of one another (contract 8.2).
+//! Which events belong together: those of different cameras that begin within ten seconds of one another.
 //!
 //! The same holds between the second and a third, so that a group is a chain: whoever crosses three cameras in half a
 //! minute leaves one group. An event that comes late, as a controller's history does, may stand between two groups and
@@ -7,12 +7,14 @@
 use std::collections::{BTreeSet, HashMap};
 
 use argus_core::{GroupId, Timestamp};
+use diesel::dsl::sql;
 use diesel::prelude::*;
-use diesel::sql_types::BigInt;
+use diesel::sql_types::{BigInt, Bool};
 
 use super::{EventRow, event_id, lock};
 use crate::database::Tx;
 use crate::error::DbError;
+use crate::removal::CAMERA_STAYS;
 use crate::schema::event;
 
 /// So far apart two starts may be, as they are shown.
@@ -52,6 +54,7 @@ pub(super) fn join(tx: &mut Tx<'_>, new: &mut EventRow, now: Timestamp) -> Resul
         }
         let of_group = event::table
             .filter(event::correlation_group_id.eq(Some(&group)))
+            .filter(sql::<Bool>(CAMERA_STAYS))
             .select(event::id)
             .order(event::id.asc())
             .limit(i64::try_from(MEMBERS).unwrap_or(i64::MAX) + 1);
@@ -82,6 +85,7 @@ fn neighbours(tx: &mut Tx<'_>, new: &EventRow) -> Result<Vec<(String, Option<Str
         .filter(event::started_us.ge(first))
         .filter(event::started_us.lt(behind))
         .filter(event::camera_id.ne(&new.camera_id))
+        .filter(sql::<Bool>(CAMERA_STAYS))
         .select((event::id, event::correlation_group_id))
         .order((event::started_us.asc(), event::id.asc()))
         .limit(i64::try_from(MEMBERS).unwrap_or(i64::MAX))

@@ -374,7 +374,8 @@ on_both! {
             happen(&t, &mut dice, &cameras, &mut alive, step).await;
             if step == 60 {
                 let gone = cameras.swap_remove(1);
-                t.db.camera_delete(gone, at(0), None).await.unwrap();
+                t.db.camera_delete_begin(gone, at(0)).await.unwrap();
+                t.db.camera_delete_finish(gone, at(0)).await.unwrap();
                 alive.retain(|e| e.camera_id != gone);
             }
             if step == 80 {

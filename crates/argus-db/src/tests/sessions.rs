@@ -96,6 +96,19 @@ on_both! {
         assert_eq!(renew_by(&t.db, signed(100, other), 99, 42).await, Refreshed::Unknown);
     }
 
+    async fn under_a_new_key_a_session_goes_on_and_tokens_from_before_end_nothing(t) {
+        let ada = add(&t.db, "ada", Role::Admin, 0).await;
+        let id = open(&t.db, &ada, 1, 10).await;
+        assert!(matches!(renew_by(&t.db, signed(1, id), 2, 20).await, Refreshed::Good(..)));
+        // From here on no earlier signature is recognised. What was replaced under the old key is nobody's.
+        assert_eq!(renew_by(&t.db, plain(1), 9, 30).await, Refreshed::Unknown);
+        assert!(lives(&t, id, at(30)).await);
+        // The newest is known by its hash, and once it is replaced, by that too: its second use is theft.
+        assert!(matches!(renew_by(&t.db, plain(2), 3, 40).await, Refreshed::Good(_, of) if of == id));
+        assert_eq!(renew_by(&t.db, plain(2), 9, 50).await, Refreshed::Reused(id));
+        assert!(!lives(&t, id, at(50)).await);
+    }
+
     async fn of_two_refreshes_at_once_one_is_theft(t) {
         let ada = add(&t.db, "ada", Role::Admin, 0).await;
         let other = t.again().await;

@@ -33,10 +33,7 @@ pub(crate) fn one_of(frames: &mut Vec<DescribeFrame>, best: Option<u32>) {
 ///
 /// # Errors
 /// When none could be read, and the store failed at one: the pictures may be there again later.
-pub(crate) async fn frames(
-    deps: &Deps,
-    event: &Event,
-) -> Result<(Vec<DescribeFrame>, Option<u32>), EngineError> {
+pub(crate) async fn frames(deps: &Deps, event: &Event) -> Result<(Vec<DescribeFrame>, Option<u32>), EngineError> {
     let prefix = event_prefix(event.camera_id, event.id, event.timestamp);
     let mut frames = Vec::new();
     let (mut failed, mut best) = (None, None);

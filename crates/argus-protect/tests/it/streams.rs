@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use argus_core::controller::{ControllerFault, ControllerStatus, HappeningPhase};
+use argus_core::controller::{ControllerFault, ControllerState, ControllerStatus, HappeningPhase};
 use argus_core::event::DetectionType;
 use argus_protect::Tuning;
 use argus_protect_sim::{Fault, Lags, Options, Order, Script, Stale, Stream, What, When, frame};
@@ -526,8 +526,12 @@ async fn one_interface_is_enough() {
     let mut config = rig.config(With::Both);
     config.api_key = Some(argus_core::Secret::new("no key"));
     let open = rig.open_with(config, None, None);
-    let state = open.state(|s| s.status == ControllerStatus::Connected).await;
-    assert_eq!((state.interfaces, state.last_error), (Some("local"), None));
+    // What is refused is told beside what works.
+    let refused = Some(ControllerFault::Unauthorized);
+    let told = |s: &ControllerState| s.status == ControllerStatus::Connected && s.last_error_kind == refused;
+    let state = open.state(told).await;
+    assert_eq!(state.interfaces, Some("local"));
+    assert!(state.features.clips, "the account gives them");
     open.stop().await;
     let mut config = rig.config(With::Both);
     config.password = Some(argus_core::Secret::new("wrong"));
