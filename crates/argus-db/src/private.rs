@@ -65,6 +65,8 @@ mod tests {
         let open = || Database::open(DatabaseConfig::new(home.path().join("argus.db"), SealKey::new([7; 32])));
         let private = ["argus.db", "argus.db-shm", "argus.db-wal"].map(|name| (name.to_owned(), 0o600));
         let db = open().await.unwrap();
+        // The log is there once it was needed.
+        db.camera_all().await.unwrap();
         assert_eq!(modes(home.path()), private);
         // As an earlier version left them.
         for (name, _) in &private {

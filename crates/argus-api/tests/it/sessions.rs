@@ -49,7 +49,7 @@ async fn a_sign_in_gives_a_token_and_two_cookies() {
 async fn who_asks_hears_how_the_site_shows_itself() {
     let server = Server::start().await;
     let site = json!({
-        "system_name": "Barn", "timezone": "Europe/Berlin", "language": "de", "date_format": "DD.MM.YYYY", "time_format": "12h"
+        "system_name": "Barn", "timezone": "Europe/Berlin", "language": "de", "date_format": "DD/MM/YYYY", "time_format": "12h"
     });
     server.put("/system/settings", json!({ "general": site })).await.expect(200);
     assert_eq!(server.get("/auth/me").await.expect(200)["site"], site);

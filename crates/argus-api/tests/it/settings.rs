@@ -114,7 +114,10 @@ async fn the_document_says_what_is_checked() {
             schema["maxLength"].as_u64().filter(|_| matches!(path.as_str(), "general.system_name" | "ai.prompt"))
         {
             let text = |n: u64| json!("ä".repeat(usize::try_from(n).unwrap()));
-            assert!(takes(text(most)) && !takes(text(most + 1)) && !takes(text(0)), "{path} to {most}");
+            assert!(takes(text(most)) && !takes(text(most + 1)), "{path} to {most}");
+            // A text that may be null is so without a character.
+            assert_eq!(takes(text(0)), path == "ai.prompt", "{path}");
+            assert_eq!(schema["minLength"].is_u64(), path != "ai.prompt", "{path}");
         }
         checked += 1;
     }

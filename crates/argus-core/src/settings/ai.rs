@@ -22,8 +22,8 @@ pub struct Ai {
     /// False: events keep their built-in sentence.
     #[cfg_attr(feature = "openapi", schema(default = true))]
     pub enabled: bool,
-    /// Replaces the built-in instruction; null means that one.
-    #[cfg_attr(feature = "openapi", schema(required, min_length = 1, max_length = 4000))]
+    /// Replaces the built-in instruction; null, or a text without a character, means that one.
+    #[cfg_attr(feature = "openapi", schema(required, max_length = 4000))]
     pub prompt: Option<String>,
     /// A description of which the model is less sure, in percent, is marked.
     #[cfg_attr(feature = "openapi", schema(maximum = 100, default = 50))]
