@@ -69,7 +69,9 @@ impl Tracks {
                 .live
                 .iter()
                 .enumerate()
-                .filter(|(_, t)| t.misses >= 1 && t.meets(blob, &frame.size, tuning))
+                .filter(|(_, t)| {
+                    t.misses >= 1 && t.meets(blob, &frame.size, tuning) && !t.outweighs(blob, &frame, tuning)
+                })
                 .min_by_key(|(_, t)| distance_squared(centre_16(&t.blob), centre))
                 .map(|(i, _)| i);
             let found = nearest.unwrap_or(live);
@@ -232,13 +234,41 @@ mod tests {
 
     #[test]
     fn in_clutter_what_is_far_weaker_is_not_the_thing() {
-        for (clutter, x, expected) in [(127, 60, true), (128, 60, false), (128, 1, true)] {
+        for (clutter, x, weight, expected) in
+            [(127, 60, 24, 1), (128, 60, 24, 2), (128, 60, 25, 1), (128, 1, 24, 1), (128, 6, 24, 2)]
+        {
             let (mut tracks, tuning) = tracks();
             tracks.step(&[blob(x, 50, 80)], false, &tuning);
             tracks.clutter_256 = clutter;
-            tracks.step(&[Blob { weight: 24, ..blob(x + 2, 50, 80) }], false, &tuning);
-            assert_eq!(tracks.live[0].unsupported == 0, expected, "{clutter} {x}");
+            tracks.step(&[Blob { weight, ..blob(x + 2, 50, 80) }], false, &tuning);
+            assert_eq!(tracks.live.len(), expected, "{clutter} {x} {weight}");
         }
+    }
+
+    /// Feeds a heavy thing and, where it was, something faint; answers in which pictures that was reported.
+    fn after_a_heavy_one(faint: impl Fn(u16) -> Blob) -> Vec<bool> {
+        let (mut tracks, tuning) = tracks();
+        for i in 0..6 {
+            tracks.step(&[Blob { weight: 9000, ..blob(60 - i * 4, 50, 80) }], false, &tuning);
+        }
+        assert!(tracks.live[0].confirmed);
+        let mut seen = Vec::new();
+        for i in 0..12 {
+            tracks.clutter_256 = 2 * CLUTTER_256;
+            tracks.step(&[faint(i)], false, &tuning);
+            seen.push(tracks.live.iter().any(|t| t.confirmed && t.unsupported == 0));
+        }
+        seen
+    }
+
+    #[test]
+    fn in_clutter_what_comes_where_something_heavy_was_has_its_own_evidence() {
+        let walker = |i| Blob { area: 60, support: 60, weight: 90, ..blob(40 + i * 3, 50, 10) };
+        let seen = after_a_heavy_one(walker);
+        assert!(seen[4..].iter().all(|&seen| seen), "{seen:?}");
+        // drops fall about there, never twice on the same pixels
+        let drop = |i| Blob { area: 20, support: 0, weight: 40, ..blob(34 + i % 3 * 6, 48, 0) };
+        assert!(!after_a_heavy_one(drop).contains(&true));
     }
 
     #[test]

@@ -176,17 +176,22 @@ impl Track {
         near(a.x0, a.x1, b.x0, b.x1) && near(a.y0, a.y1, b.y0, b.y1)
     }
 
+    /// Whether the region is far too weak to be this thing, where much begins and it is not about to leave: then it is
+    /// something else, and has to show by itself what. A drop of rain where a car was seen is nothing, somebody who comes in
+    /// where it left is a thing.
+    pub(super) fn outweighs(&self, blob: &Blob, frame: &Frame, tuning: &Tuning) -> bool {
+        frame.clutter_256 >= FADING_CLUTTER_256
+            && u64::from(blob.weight) * FADING < u64::from(self.weight_peak)
+            && u32::from(frame.size.gap_and_depth(blob).0) > tuning.reach
+    }
+
     /// Takes the region that it is in this frame.
     pub(super) fn take(&mut self, blob: &Blob, frame: &Frame, tuning: &Tuning) {
         let size = &frame.size;
         let centre = centre_16(blob);
         // in the frame before, unless it is so big that no noise makes it
         let followed = self.misses == 1 && size.is_large(blob) && size.is_large(&self.blob);
-        // where much begins, what is far weaker than the thing, and not about to leave, is something else
-        let other = frame.clutter_256 >= FADING_CLUTTER_256
-            && u64::from(blob.weight) * FADING < u64::from(self.weight_peak)
-            && u32::from(size.gap_and_depth(blob).0) > tuning.reach;
-        let supported = (blob.support * 3 >= blob.area || blob.area > HUGE * size.area_min || followed) && !other;
+        let supported = blob.support * 3 >= blob.area || blob.area > HUGE * size.area_min || followed;
         self.hits = if supported || self.hits == 0 { self.hits + 1 } else { self.hits - 1 };
         let weight_16 = u64::from(blob.weight) * 16 / u64::from(size.area_min);
         let evidence = weight_16.min(64) as u32;
