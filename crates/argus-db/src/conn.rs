@@ -89,9 +89,11 @@ impl DbConn {
     /// Moves the log into the database and begins it anew, when readers that have begun end within a fifth of a second.
     pub(crate) fn begin_log_anew(&mut self) -> diesel::QueryResult<()> {
         match self {
-            Self::Sqlite(c) => c.batch_execute(
-                "PRAGMA busy_timeout = 200; PRAGMA wal_checkpoint(TRUNCATE); PRAGMA busy_timeout = 5000;",
-            ),
+            Self::Sqlite(c) => {
+                let done = c.batch_execute("PRAGMA busy_timeout = 200; PRAGMA wal_checkpoint(TRUNCATE);");
+                // Whatever came of it.
+                c.batch_execute("PRAGMA busy_timeout = 5000;").and(done)
+            }
             #[cfg(feature = "postgres")]
             Self::Postgres(_) => Ok(()),
         }

@@ -9,6 +9,7 @@ use diesel::dsl::sql;
 use diesel::prelude::*;
 use diesel::sql_types::Bool;
 
+use crate::cameras;
 use crate::database::Database;
 use crate::error::{ConstraintExt, DbError};
 use crate::schema::{camera, coverage};
@@ -147,6 +148,7 @@ impl Database {
             check_text("reason", reason)?;
         }
         self.write(move |tx| {
+            cameras::lock(tx, camera_id)?;
             let camera = camera_id.to_string();
             let open: Option<CoverageRow> = coverage::table
                 .filter(coverage::camera_id.eq(&camera))
@@ -198,6 +200,7 @@ impl Database {
         let reason = crate::value::without_nul(reason);
         let (from, until) = (from.as_micros(), until.as_micros());
         self.write(move |tx| {
+            cameras::lock(tx, camera_id)?;
             let camera = camera_id.to_string();
             let theirs = || coverage::table.filter(coverage::camera_id.eq(&camera));
             let first: Option<i64> = theirs().select(diesel::dsl::min(coverage::from_us)).first(tx.conn)?;

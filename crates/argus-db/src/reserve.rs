@@ -81,8 +81,12 @@ impl Reserve {
         failure
     }
 
-    /// Makes it whole again; tells whether it is. With that, the disk is no longer taken for full.
+    /// Makes it whole again; tells whether it is. With that, the disk is no longer taken for full. What was given up is not
+    /// taken back before there is more room than that.
     pub(crate) fn fill(&self) -> bool {
+        if self.is_full() && self.file.as_deref().is_some_and(|file| !has_room(file, self.bytes)) {
+            return false;
+        }
         let filled = self.file.as_ref().map_or(Ok(()), |file| grow(file, self.bytes));
         match filled {
             Ok(()) => {
@@ -101,6 +105,7 @@ impl Reserve {
             Err(e) => {
                 // Without it everything works, until the disk is full.
                 warn!("no room can be reserved beside the database: {e}");
+                self.is_full.store(false, Ordering::Relaxed);
                 true
             }
         }
@@ -116,6 +121,12 @@ fn free_bytes(file: &Path) -> Option<u64> {
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let disk = statvfs(folder).ok()?;
     Some(disk.f_bavail.saturating_mul(disk.f_frsize))
+}
+
+/// Whether there is more room than a file of so many bytes takes; where nothing can be learned, whether it can is tried.
+fn has_room(file: &Path, bytes: u64) -> bool {
+    let had = std::fs::metadata(file).map_or(0, |meta| meta.len());
+    free_bytes(file).is_none_or(|free| free >= bytes.saturating_sub(had).saturating_add(TIGHT_BYTES))
 }
 
 /// Leaves at most so many bytes of it; tells whether there were more.

@@ -32,11 +32,17 @@ pub(crate) async fn run(deps: Arc<Deps>) {
     }
 }
 
+/// One that fails holds up no other; the first failure is told.
 async fn finish_all(deps: &Deps) -> Result<(), EngineError> {
+    let mut all = Ok(());
     for id in deps.db.cameras_deleting().await? {
-        deps.db.camera_delete_finish(id, deps.clock.now()).await?;
-        info!(camera.id = %id, "the camera's deletion is finished");
-        deps.trash.notify_one();
+        match deps.db.camera_delete_finish(id, deps.clock.now()).await {
+            Ok(()) => {
+                info!(camera.id = %id, "the camera's deletion is finished");
+                deps.trash.notify_one();
+            }
+            Err(e) => all = all.and(Err(e.into())),
+        }
     }
-    Ok(())
+    all
 }

@@ -33,7 +33,8 @@ impl Breaker {
         if now < until {
             return Err(ProtectError::Resting { until: clock.plus(until.saturating_duration_since(now)) });
         }
-        inner.until = now.checked_add(tuning.breaker_pause);
+        // For as long as its answer may take; should nothing come of it, the next one tries.
+        inner.until = now.checked_add(tuning.connect.saturating_add(tuning.answer));
         Ok(())
     }
 
@@ -42,7 +43,7 @@ impl Breaker {
         let mut inner = self.lock();
         inner.failures = inner.failures.saturating_add(1);
         let begins = inner.failures >= tuning.breaker_after && inner.until.is_none();
-        if begins {
+        if begins || inner.until.is_some() {
             inner.until = now.checked_add(tuning.breaker_pause);
         }
         begins
@@ -70,7 +71,9 @@ mod tests {
         // One tries, the others wait for what comes of it.
         assert!(may(309) && !may(310));
         b.failed(&t, at(311));
-        assert!(!may(312));
+        assert!(!may(312) && !may(610));
+        // Of the next trial nothing comes: whoever made it gave up.
+        assert!(may(611) && !may(612) && may(700) && !may(701));
         b.worked();
         assert!(may(313) && !b.failed(&t, at(314)));
     }

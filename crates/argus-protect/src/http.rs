@@ -176,8 +176,10 @@ impl Http {
         let answer = self.send(call).await;
         match &answer {
             Ok(response) if is_away(response.status().as_u16()) && !call.is_media => self.failed(),
-            Ok(response) if response.status().is_server_error() => {}
+            // Whatever it says, it answers.
             Ok(_) => self.breaker.worked(),
+            // One camera that hangs is not the controller.
+            Err(ProtectError::Timeout(_)) if call.is_media => {}
             Err(ProtectError::Unreachable(_) | ProtectError::Timeout(_)) => self.failed(),
             Err(_) => {}
         }

@@ -2,13 +2,16 @@
 //! whose task has ended. Each is short, and they take turns.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use argus_core::camera::Camera;
 use argus_core::{EventId, chain};
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::sleep;
 use tracing::warn;
 
 use super::event::{ProtectEvent, Story};
+use super::link::Link;
 use crate::Deps;
 
 /// Stores an event, over as far as it is known: what is told of it later comes by [`late`].
@@ -21,14 +24,25 @@ pub(crate) async fn store(event: ProtectEvent, room: Option<OwnedSemaphorePermit
     drop(room);
 }
 
+/// So often it is looked whether an event is stored by now.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
 /// Notes what an event was, and when it ended.
 pub(crate) async fn late(
     deps: Arc<Deps>,
+    link: Arc<Link>,
     event: EventId,
     camera: Camera,
     story: Story,
     room: Option<OwnedSemaphorePermit>,
 ) {
+    // News may overtake an event that waits for the database.
+    while link.is_bare(event) {
+        tokio::select! {
+            () = sleep(LOOK_EVERY) => {}
+            () = link.give_up.cancelled() => return,
+        }
+    }
     let noted = async {
         let Some(stored) = deps.db.event_get(event).await? else { return Ok(()) };
         let mut changes = Vec::new();

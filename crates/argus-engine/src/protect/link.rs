@@ -1,6 +1,6 @@
 //! What is shared about one controller: how it is doing, its cameras, the events that run, and how to ask it something.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -64,6 +64,8 @@ pub(crate) struct Link {
     running: Mutex<HashMap<EventId, Running>>,
     /// Events that are not stored yet, by when they began.
     unstored: Mutex<HashMap<EventId, Timestamp>>,
+    /// Events that are being stored without a task that follows them.
+    bare: Mutex<HashSet<EventId>>,
     /// What is to be kept over a restart and is not stored yet.
     keep: Mutex<Option<Option<Secret>>>,
     pub(crate) commands: mpsc::Sender<Command>,
@@ -142,6 +144,7 @@ impl Link {
             }),
             running: Mutex::default(),
             unstored: Mutex::default(),
+            bare: Mutex::default(),
             keep: Mutex::default(),
             commands,
             changed,
@@ -290,8 +293,19 @@ impl Link {
     }
 
     /// An event that is to be stored without a task that follows it.
-    pub(crate) fn unstored(&self, event: EventId, started: Timestamp) {
+    pub(crate) fn bare(&self, event: EventId, started: Timestamp) {
         lock(&self.unstored).insert(event, started);
+        lock(&self.bare).insert(event);
+    }
+
+    /// Whether it is still being stored so.
+    pub(crate) fn is_bare(&self, event: EventId) -> bool {
+        lock(&self.bare).contains(&event)
+    }
+
+    /// Something else that is to be stored, from that time on, under a name of its own; until [`Link::is_stored`].
+    pub(crate) fn unstored(&self, name: EventId, from: Timestamp) {
+        lock(&self.unstored).insert(name, from);
     }
 
     /// Waits for a turn to store something beside the events' own tasks. Cancel-safe.
@@ -311,6 +325,7 @@ impl Link {
     pub(crate) fn over(&self, event: EventId) {
         lock(&self.running).remove(&event);
         lock(&self.unstored).remove(&event);
+        lock(&self.bare).remove(&event);
     }
 
     pub(crate) fn running(&self) -> usize {

@@ -24,6 +24,7 @@ use super::standby;
 use super::tracker::{Decision, Rules, Span, Tracker};
 use crate::Deps;
 use crate::camera::lock;
+use crate::persist::persist;
 
 /// How long a controller that stops waits for its events' last steps.
 const STOP_WAIT: Duration = Duration::from_secs(4);
@@ -291,7 +292,7 @@ impl Supervisor {
         let (story, follow) = watch::channel(Story { told, kind, is_open: true, cut: None });
         if bare {
             warn!(controller.id = %self.link.id, event.id = %id, "more than {EVENTS} events at a time: it gets no pictures");
-            self.link.unstored(id, started);
+            self.link.bare(id, started);
         } else {
             // Before its task runs, which may say that it is stored, or over, at once.
             self.link.began(Running { camera: camera.id, event: id, story }, started);
@@ -365,7 +366,8 @@ impl Supervisor {
     fn late(&self, event: EventId, told: Happening, kind: DetectionType, room: Option<OwnedSemaphorePermit>) {
         let Some(camera) = self.camera(&told.device) else { return };
         let story = Story { told, kind, is_open: false, cut: None };
-        self.link.events.spawn(brief::late(Arc::clone(&self.deps), event, camera, story, room));
+        let (deps, link) = (Arc::clone(&self.deps), Arc::clone(&self.link));
+        self.link.events.spawn(brief::late(deps, link, event, camera, story, room));
     }
 
     /// Puts on account what may have been missed.
@@ -384,15 +386,20 @@ impl Supervisor {
                 is_theirs.then_some(live.camera.id)
             })
             .collect();
-        let deps = Arc::clone(&self.deps);
+        let (deps, link) = (Arc::clone(&self.deps), Arc::clone(&self.link));
+        // Until it is stored the controller is not known beyond it: should the server end before, it is asked again.
+        let name = EventId::new(gap.from);
+        link.unstored(name, gap.from);
         self.link.events.spawn(async move {
             let _room = room;
             for camera in cameras {
-                let missed = deps.db.coverage_missed(camera, gap.from, gap.until, gap.reason.clone()).await;
-                if let Err(e) = missed {
-                    error!(camera.id = %camera, "what was missed could not be stored: {}", chain(&e));
-                }
+                let gone = AtomicBool::new(false);
+                persist(name, &gone, &link.give_up, "put on account what was missed", || {
+                    deps.db.coverage_missed(camera, gap.from, gap.until, gap.reason.clone())
+                })
+                .await;
             }
+            link.is_stored(name);
         });
     }
 }

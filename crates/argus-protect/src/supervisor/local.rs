@@ -70,12 +70,13 @@ pub(crate) async fn run(hub: Arc<Hub>, known_until: Option<Timestamp>) {
                 hub.stand(Interface::Local, Side::Up);
                 let opened = hub.now();
                 owing |= known.is_some() && !resumed;
+                // Before the task, which may have ended at once.
+                hub.is_filling.store(known.is_some(), Ordering::Relaxed);
                 let task = known.map(|from| {
                     let stop = hub.token.child_token();
                     let filled = fill(Arc::clone(&hub), from, opened, owing, stop.clone());
                     (stop.drop_guard(), hub.tasks.spawn(filled))
                 });
-                hub.is_filling.store(task.is_some(), Ordering::Relaxed);
                 hub.told_until(Interface::Local, *known.get_or_insert(opened));
                 let ended = follow(&hub, &mut updates, &mut place).await;
                 let is_settled = match task {
