@@ -74,6 +74,8 @@ pub struct Session {
     gate: tokio::sync::Mutex<Option<ProtectError>>,
     /// A password that was refused is not sent again and again. Another configuration makes another of these.
     refused: Mutex<Option<Refused>>,
+    /// When the controller was last asked without the password that is kept back.
+    knocked: Mutex<Option<Instant>>,
     /// The session that was made because of a 403; no other is made for that reason while it stands.
     made_for_403: AtomicU64,
     /// What this account was allowed to use.
@@ -125,6 +127,7 @@ impl Session {
             tries: AtomicU64::new(0),
             gate: tokio::sync::Mutex::new(None),
             refused: Mutex::new(None),
+            knocked: Mutex::new(None),
             made_for_403: AtomicU64::new(u64::MAX),
             allowed: Mutex::default(),
             denied: Mutex::default(),
@@ -316,9 +319,15 @@ impl Session {
             if refused.at.is_some_and(|at| at.elapsed() < self.http.tuning.error_pause) {
                 return Err(refused.error);
             }
-            // It is tried again all the same, only without the password: is it there, with the right certificate?
+            let kept_back = || ProtectError::Unauthorized(kept_back(self.http.tuning.refused_pause));
+            // It is tried again all the same, only without the password: is it there, with the right certificate? Now and
+            // then, however many calls want the account meanwhile.
+            if locked(&self.knocked).is_some_and(|at| at.elapsed() < self.http.tuning.error_pause) {
+                return Err(kept_back());
+            }
+            *locked(&self.knocked) = Some(Instant::now());
             self.http.once(&Call::get("its name", self.http.url(&["api/system"], &[])).connecting()).await?;
-            return Err(ProtectError::Unauthorized(kept_back(self.http.tuning.refused_pause)));
+            return Err(kept_back());
         }
         // A dead cookie would turn a good sign-in into a refusal.
         *locked(&self.live) = None;

@@ -1,6 +1,7 @@
 //! Live streams that are kept open: of cameras whose clips do not come from their controller, so that a clip of theirs has
 //! the seconds before its detection, too. Nothing of them is decoded.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,6 +30,8 @@ const AWAY: Duration = Duration::from_secs(60);
 
 /// A camera whose stream is kept open.
 pub(crate) struct Standby {
+    /// Seconds before a detection for which it was opened.
+    pre_roll_s: u16,
     /// Ends it.
     pub(crate) stop: CancellationToken,
     /// The stream, while there is one.
@@ -43,19 +46,25 @@ pub(crate) fn needs_live(link: &Link, camera: &Camera) -> bool {
 /// Opens the streams that are wanted now and closes the others.
 pub(crate) fn reconcile(deps: &Arc<Deps>, link: &Arc<Link>) {
     let is_wanted = |camera: &Camera| camera.config.is_enabled && needs_live(link, camera);
-    let store_clips = deps.settings.now().media.store_clips && link.connected_since().is_some();
-    let wanted: Vec<_> =
-        cameras(deps, link).into_iter().filter(|c| store_clips && is_wanted(c)).map(|c| c.id).collect();
+    let store_clips = deps.settings.now().media.store_clips;
+    // One that is open may be well while the controller is not: new ones wait until that is connected.
+    let may_open = link.connected_since().is_some();
+    let wanted: HashMap<CameraId, u16> = cameras(deps, link)
+        .into_iter()
+        .filter(|c| store_clips && is_wanted(c))
+        .map(|c| (c.id, c.config.pre_roll_s))
+        .collect();
     let started = {
         let mut standby = lock(&link.standby);
         // Each goes when its task has ended.
-        standby.iter().filter(|(id, _)| !wanted.contains(id)).for_each(|(_, kept)| kept.stop.cancel());
+        let is_as_wanted = |id: &CameraId, kept: &Standby| wanted.get(id) == Some(&kept.pre_roll_s);
+        standby.iter().filter(|(id, kept)| !is_as_wanted(id, kept)).for_each(|(_, kept)| kept.stop.cancel());
         let mut started = Vec::new();
-        for id in wanted {
+        for (id, pre_roll_s) in wanted.into_iter().filter(|_| may_open) {
             standby.entry(id).or_insert_with(|| {
                 let stop = link.give_up.child_token();
                 started.push((id, stop.clone()));
-                Standby { stop, live: None }
+                Standby { pre_roll_s, stop, live: None }
             });
         }
         started
@@ -74,6 +83,11 @@ pub(crate) fn reconcile(deps: &Arc<Deps>, link: &Arc<Link>) {
             }
         });
     }
+}
+
+/// Closes all that are open: those that are still wanted are opened anew.
+pub(crate) fn end_all(link: &Link) {
+    lock(&link.standby).values().for_each(|kept| kept.stop.cancel());
 }
 
 /// Keeps the stream of a camera open, for ever.

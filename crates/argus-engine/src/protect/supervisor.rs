@@ -199,9 +199,15 @@ impl Supervisor {
         let old = self.link.stored().config;
         let renamed = argus_core::controller::ControllerConfig { name: stored.config.name.clone(), ..old.clone() };
         // Whoever changes one that is in trouble has mended something: it is tried again at once.
-        let anew = renamed != stored.config || self.link.state().status != ControllerStatus::Connected;
-        self.by_hand = self.link.state().last_error_kind == Some(ControllerFault::Unauthorized);
+        let is_refused = self.link.state().last_error_kind == Some(ControllerFault::Unauthorized);
+        let anew = renamed != stored.config || is_refused || self.link.state().status != ControllerStatus::Connected;
+        // Until the next connection has taken notice of it.
+        self.by_hand |= is_refused;
         self.link.configure(stored);
+        if anew {
+            // They were opened as the old configuration would have it.
+            standby::end_all(&self.link);
+        }
         anew
     }
 
