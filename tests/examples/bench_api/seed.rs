@@ -253,7 +253,7 @@ JOIN phrase AS c ON c.kind = 2 AND c.n = r / 70 % 11
 JOIN phrase AS d ON d.kind = 3 AND d.n = r / 770 % 13
 JOIN place ON place.n = r / 7 % {CAMERAS}
 ORDER BY f.n;
-INSERT INTO event_frame
+INSERT INTO event_frame (event_id, idx, offset_ms, sha256, width, height, bytes, stored)
 SELECT e.id, k.n, k.n * 1500, printf('%064x', e.seq * 4 + k.n), 1280, 720, 90000, 1
 FROM (SELECT id, seq FROM event ORDER BY seq DESC LIMIT {count}) AS e, (SELECT 0 AS n UNION ALL SELECT 1 UNION ALL SELECT 2) AS k
 ORDER BY e.id, k.n;
